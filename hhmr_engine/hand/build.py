@@ -1,0 +1,197 @@
+"""Builds a HandTemplate from any skinned hand mesh with joints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from . import dof
+from .frame import palm_frame
+from .hierarchy import farthest_points
+from .skeleton import JOINT_BONE, TIP_JOINTS
+from .skinning import skin
+from .template import HandTemplate
+
+NODES = 208
+BASIS = 128
+DECODER_NEIGHBOURS = 20
+REGRESSOR_NEIGHBOURS = 80
+
+
+@dataclass(frozen=True)
+class SkinnedHand:
+    """A right hand in rest pose in any frame and unit of its own; the input of `build_template`.
+
+    `heads` and `weights` follow skeleton.BONE_NAMES; a bone the mesh lacks (metacarpals) has zero weight and a head
+    at the wrist. Shapes are further rest states of the same mesh, each with its heads and tips.
+    """
+
+    name: str
+    vertices: np.ndarray  # [V,3]
+    quads: np.ndarray  # [Q,4]; a triangle repeats its last corner
+    weights: np.ndarray  # [V,20]
+    heads: np.ndarray  # [20,3]
+    tips: np.ndarray  # [5,3]
+    shapes: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None  # [M,V,3], [M,20,3], [M,5,3]
+
+
+def build_template(hand: SkinnedHand, angles: np.ndarray, seed: int = 0) -> HandTemplate:
+    """Derive everything a HandTemplate holds.
+
+    angles [M,24]: poses that stand for how hands are held; the posed-shape basis is their statistics. Raises
+    ValueError when the mesh cannot be a hand (wrong shapes, weights that do not sum to 1).
+    """
+    _check(hand)
+    rng = np.random.default_rng(seed)
+    vertices, heads, tips, shape = _rest(hand)
+    faces = triangles(hand.quads)
+    nodes, _ = farthest_points(vertices, faces, min(NODES, len(vertices)))
+    v, n = len(vertices), len(nodes)
+    template = HandTemplate(
+        name=hand.name,
+        vertices=vertices,
+        quads=hand.quads.astype(np.int32),
+        faces=faces,
+        weights=(hand.weights / hand.weights.sum(1, keepdims=True)).astype(np.float32),
+        heads=heads,
+        tips=tips,
+        shape_vertices=shape[0],
+        shape_heads=shape[1],
+        shape_tips=shape[2],
+        axes=dof.derive_axes(heads, tips),
+        regressor=np.zeros((21, v), np.float32),
+        nodes=nodes.astype(np.int32),
+        decoder=np.zeros((v, n), np.float32),
+        basis_mean=vertices,
+        basis=np.zeros((BASIS, v, 3), np.float32),
+        basis_variance=np.ones(BASIS, np.float32),
+    )
+    wide = rng.uniform(*dof.LIMITS.T, (2000, 24)).astype(np.float32) * rng.uniform(0, 1, (2000, 1)).astype(np.float32)
+    template = _fit_linear_maps(template, *_pose(template, wide, rng))
+    return fit_basis(template, angles, seed)
+
+
+def fit_basis(template: HandTemplate, angles: np.ndarray, seed: int = 0) -> HandTemplate:
+    """The posed-shape basis: principal components of posed, shaped hands in the palm frame (engine.md, guidance).
+
+    Orthonormal on the nodes, since it is there that the diffusion's noise is white; extended to all vertices by
+    least squares.
+    """
+    rng = np.random.default_rng(seed + 1)
+    tensors = template.torch()
+    clouds = []
+    for chunk in np.array_split(angles, max(1, len(angles) // 1000)):
+        posed, _ = _pose(template, chunk.astype(np.float32), rng)
+        mesh = torch.from_numpy(posed)
+        clouds.append(palm_frame(tensors, tensors.regressor @ mesh).to_palm(mesh).numpy())
+    cloud = np.concatenate(clouds)
+    mean = cloud.mean(0)
+    centred = (cloud - mean).reshape(len(cloud), -1)
+    on_nodes = (cloud - mean)[:, template.nodes].reshape(len(cloud), -1)
+    rank = min(BASIS, on_nodes.shape[1])
+    values, vectors = np.linalg.eigh(on_nodes.T.astype(np.float64) @ on_nodes / len(cloud))
+    vectors, variance = vectors[:, ::-1][:, :rank], values[::-1][:rank]
+    coefficients = on_nodes @ vectors
+    basis = (coefficients.T @ centred / len(cloud)) / variance[:, None]
+    return HandTemplate(
+        **{
+            **vars(template),
+            "basis_mean": mean.astype(np.float32),
+            "basis": basis.reshape(rank, -1, 3).astype(np.float32),
+            "basis_variance": variance.astype(np.float32),
+        }
+    )
+
+
+def triangles(quads: np.ndarray) -> np.ndarray:
+    """[F,3] triangles of quads [Q,4]; a quad that repeats its last corner is one triangle."""
+    first, second = quads[:, [0, 1, 2]], quads[:, [2, 3, 0]]
+    both = np.stack([first, second], 1).reshape(-1, 3)
+    keep = np.stack([np.ones(len(quads), bool), quads[:, 2] != quads[:, 3]], 1).reshape(-1)
+    return both[keep].astype(np.int32)
+
+
+def random_shapes(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """beta [N,10] and bone lengths [N,20] as training hands vary: 12 % beyond beta (design: registration).
+
+    Part of a length is common to a hand's fingers, part to the finger, part the bone's own.
+    """
+    beta = rng.normal(0, 1, (count, 10))
+    finger = np.repeat(rng.normal(0, 0.06, (count, 5)), [3, 4, 4, 4, 4], 1)
+    bone = rng.normal(0, 0.08, (count, 19)) + finger + rng.normal(0, 0.05, (count, 1))
+    lengths = np.concatenate([np.ones((count, 1)), np.exp(bone.clip(-0.3, 0.3))], 1)
+    palm = [1, 4, 8, 12, 16]
+    lengths[:, palm] = 1 + 0.4 * (lengths[:, palm] - 1)
+    return beta.astype(np.float32), lengths.astype(np.float32)
+
+
+def _pose(template: HandTemplate, angles: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    beta, lengths = random_shapes(rng, len(angles))
+    return skin(template, dof.rotations(template, angles), beta, lengths)
+
+
+def _fit_linear_maps(template: HandTemplate, posed: np.ndarray, joints: np.ndarray) -> HandTemplate:
+    """The joint regressor and the decoder: ridge regressions with rows that sum to 1, on few near supports."""
+    rest_joints = np.concatenate([template.heads, template.tips])
+    rest_joints = rest_joints[[*[20 + TIP_JOINTS.index(j) if j in TIP_JOINTS else JOINT_BONE[j] for j in range(21)]]]
+    rows = posed.transpose(0, 2, 1).reshape(-1, posed.shape[1])  # [3M,V]
+    targets = joints.transpose(0, 2, 1).reshape(-1, 21)
+    distance = np.linalg.norm(template.vertices[None] - rest_joints[:, None], axis=2)
+    near = np.argsort(distance, 1)[:, :REGRESSOR_NEIGHBOURS]
+    regressor = _sparse_rows(rows, targets, near, ridge=2e-4)
+    skin_gap = np.abs(template.weights[:, None] - template.weights[template.nodes][None]).sum(2)
+    apart = np.linalg.norm(template.vertices[:, None] - template.vertices[template.nodes][None], axis=2)
+    near = np.argsort(apart + 0.02 * skin_gap, 1)[:, :DECODER_NEIGHBOURS]
+    decoder = _sparse_rows(rows[:, template.nodes], rows, near, ridge=1e-5)
+    decoder[template.nodes] = np.eye(len(template.nodes))
+    return HandTemplate(
+        **{**vars(template), "regressor": regressor.astype(np.float32), "decoder": decoder.astype(np.float32)}
+    )
+
+
+def _sparse_rows(inputs: np.ndarray, targets: np.ndarray, support: np.ndarray, ridge: float) -> np.ndarray:
+    """Row i of the result takes `inputs` to targets[:, i], using only the columns support[i], with sum 1."""
+    gram = (inputs.T @ inputs).astype(np.float64)
+    cross = (inputs.T @ targets).astype(np.float64)
+    result = np.zeros((targets.shape[1], inputs.shape[1]))
+    for i, columns in enumerate(support):
+        block = gram[np.ix_(columns, columns)]
+        scale = np.trace(block) / len(columns)
+        block = block + ridge * scale * np.eye(len(columns)) / len(columns) + 1e3 * scale
+        result[i, columns] = np.linalg.solve(block, cross[columns, i] + ridge * scale / len(columns) ** 2 + 1e3 * scale)
+    return result / result.sum(1, keepdims=True)
+
+
+def _rest(hand: SkinnedHand) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
+    """Rest state turned into the template's frame (wrist at 0, fingers +Y, palm -Z), and 10 shape components."""
+    y = hand.heads[9] - hand.heads[0]
+    x = hand.heads[17] - hand.heads[5]
+    y = y / np.linalg.norm(y)
+    x = x - y * (x @ y)
+    x = x / np.linalg.norm(x)
+    turn = np.stack([x, y, np.cross(x, y)])
+    states = hand.shapes or (hand.vertices[None], hand.heads[None], hand.tips[None])
+    wrist = states[1][:, :1]
+    states = tuple((s - wrist) @ turn.T for s in states)
+    flat = np.concatenate(states, 1).reshape(len(wrist), -1)
+    mean, split = flat.mean(0), [hand.vertices.size, hand.vertices.size + 60]
+    modes = np.zeros((10, flat.shape[1]))
+    if len(flat) > 1:
+        _, singular, vt = np.linalg.svd(flat - mean, full_matrices=False)
+        count = min(10, len(singular))
+        modes[:count] = vt[:count] * singular[:count, None] / np.sqrt(len(flat) - 1)
+    parts = [np.split(row, split) for row in (mean, *modes)]
+    v, h, t = (np.stack([p[i].reshape(-1, 3) for p in parts]).astype(np.float32) for i in range(3))
+    return v[0], h[0], t[0], (v[1:], h[1:], t[1:])
+
+
+def _check(hand: SkinnedHand) -> None:
+    v = len(hand.vertices)
+    if hand.weights.shape != (v, 20) or hand.heads.shape != (20, 3) or hand.tips.shape != (5, 3):
+        raise ValueError("a skinned hand needs weights [V,20], heads [20,3] and tips [5,3].")
+    if not np.allclose(hand.weights.sum(1), 1, atol=0.05):
+        raise ValueError("the skinning weights of every vertex must sum to 1.")
+    if not all(np.isfinite(a).all() for a in (hand.vertices, hand.weights, hand.heads, hand.tips)):
+        raise ValueError("the skinned hand has coordinates or weights that are not numbers.")

@@ -1,0 +1,39 @@
+"""Rotations of 3D space, for numpy arrays and torch tensors alike."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+
+def rotation_matrix(vector):
+    """Rodrigues' formula: rotation vectors [...,3] in radians to matrices [...,3,3]; smooth at zero."""
+    xp = np if isinstance(vector, np.ndarray) else torch
+    square = (vector * vector).sum(-1)[..., None, None]
+    angle = xp.sqrt(square + 1e-24)
+    x, y, z = vector[..., 0], vector[..., 1], vector[..., 2]
+    zero = x * 0
+    skew = xp.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*vector.shape[:-1], 3, 3)
+    eye = xp.eye(3, dtype=vector.dtype) if xp is np else torch.eye(3, dtype=vector.dtype, device=vector.device)
+    sine = xp.sin(angle) / angle
+    cosine = 0.5 * (xp.sin(angle / 2) / (angle / 2)) ** 2
+    return eye + sine * skew + cosine * (skew @ skew)
+
+
+def procrustes(source, target, weights, scale: bool = True):
+    """Similarity (s, R, t) that takes `source` to `target`: target ~ s R source + t (Umeyama 1991).
+
+    source, target [...,P,3], weights [...,P] >= 0. Returns s [...], R [...,3,3], t [...,3]. A reflection is
+    never returned. Torch tensors only; batched over leading dimensions.
+    """
+    w = (weights / weights.sum(-1, keepdim=True))[..., None]
+    mu_s, mu_t = (w * source).sum(-2, keepdim=True), (w * target).sum(-2, keepdim=True)
+    a, b = source - mu_s, target - mu_t
+    u, d, vt = torch.linalg.svd((w * b).transpose(-1, -2) @ a)
+    sign = torch.linalg.det(u @ vt).sign()
+    flip = torch.stack([torch.ones_like(sign), torch.ones_like(sign), sign], -1)
+    rotation = (u * flip[..., None, :]) @ vt
+    variance = (w * a * a).sum((-1, -2)).clamp_min(1e-20)
+    s = (d * flip).sum(-1) / variance if scale else torch.ones_like(variance)
+    t = mu_t[..., 0, :] - s[..., None] * (rotation @ mu_s.transpose(-1, -2))[..., 0]
+    return s, rotation, t

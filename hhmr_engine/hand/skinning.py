@@ -1,0 +1,79 @@
+"""Linear blend skinning of a HandTemplate, for numpy arrays and torch tensors alike."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from .skeleton import JOINT_BONE, PARENTS, TIP_BONES, TIP_JOINTS
+from .template import Array, HandTemplate
+
+
+def skin(
+    template: HandTemplate, rotations: Array, beta: Array | None = None, lengths: Array | None = None
+) -> tuple[Array, Array]:
+    """Pose hands.
+
+    rotations [N,20,3,3] local bone rotations about rest-pose axes (dof.rotations); beta [N,10] shape in standard
+    deviations; lengths [N,20] stretch every bone along itself (1 = the template's).
+    Returns vertices [N,V,3] and joints [N,21,3] (bone heads and fingertips), metres, the wrist bone at its rest
+    place. Give `template.torch()` for tensors.
+    """
+    xp = np if isinstance(rotations, np.ndarray) else torch
+    vertices, heads, tips = rest_shape(template, beta)
+    world, origin = [], []  # per bone: the linear part [N,3,3] and the posed head [N,3]
+    turn = []
+    for bone, parent in enumerate(PARENTS):
+        if parent < 0:
+            turn.append(rotations[:, 0])
+            origin.append(heads[:, 0] + 0 * rotations[:, 0, :, 0])
+        else:
+            turn.append(turn[parent] @ rotations[:, bone])
+            arm = (heads[:, bone] - heads[:, parent])[..., None]
+            origin.append(origin[parent] + (world[parent] @ arm)[..., 0])
+        world.append(turn[bone] if lengths is None else turn[bone] @ _stretch(xp, heads, tips, bone, lengths))
+    linear, place = xp.stack(world, 1), xp.stack(origin, 1)
+    shift = place - (linear @ (heads[..., None] + 0 * place[..., None]))[..., 0]  # x -> linear x + shift
+    posed = _blend(xp, template.weights, linear, shift, vertices)
+    joints = place[:, list(JOINT_BONE)]
+    ends = (linear[:, list(TIP_BONES)] @ tips[..., None])[..., 0] + shift[:, list(TIP_BONES)]
+    keep = [j for j in range(21) if j not in TIP_JOINTS]
+    order = np.argsort(keep + list(TIP_JOINTS))
+    cat = np.concatenate if xp is np else torch.cat
+    return posed, cat([joints[:, keep], ends], 1)[:, order]
+
+
+def rest_shape(template: HandTemplate, beta: Array | None) -> tuple[Array, Array, Array]:
+    """Rest vertices [N,V,3], heads [N,20,3] and tips [N,5,3] of shapes `beta` [N,10]; N = 1 without beta."""
+    parts = (
+        (template.vertices, template.shape_vertices),
+        (template.heads, template.shape_heads),
+        (template.tips, template.shape_tips),
+    )
+    if beta is None:
+        return tuple(mean[None] for mean, _ in parts)  # type: ignore[return-value]
+    size = beta.shape[0]
+    return tuple(
+        mean[None] + (beta @ modes.reshape(modes.shape[0], -1)).reshape(size, -1, 3) for mean, modes in parts
+    )  # type: ignore[return-value]
+
+
+def _stretch(xp, heads: Array, tips: Array, bone: int, lengths: Array) -> Array:
+    """[N,3,3] I + (length - 1) d d^T along the bone's rest direction d."""
+    if bone in TIP_BONES:
+        end = tips[:, TIP_BONES.index(bone)]
+    else:
+        end = heads[:, 8] if bone == 0 else heads[:, bone + 1]
+    d = end - heads[:, bone]
+    d = d / xp.sqrt((d * d).sum(-1))[:, None]
+    eye = xp.eye(3, dtype=d.dtype) if xp is np else torch.eye(3, dtype=d.dtype, device=d.device)
+    return eye + (lengths[:, bone, None, None] - 1) * d[:, :, None] * d[:, None, :]
+
+
+def _blend(xp, weights: Array, linear: Array, shift: Array, vertices: Array) -> Array:
+    """sum_b w_vb (linear_b v + shift_b): [N,V,3]."""
+    n = linear.shape[0]
+    cat = np.concatenate if xp is np else torch.cat
+    affine = cat([linear, shift[..., None]], -1).reshape(n, len(PARENTS), 12)
+    per_vertex = (weights @ affine).reshape(n, -1, 3, 4)
+    return (per_vertex[..., :3] * vertices[:, :, None, :]).sum(-1) + per_vertex[..., 3]
