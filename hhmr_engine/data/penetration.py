@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..hand.dof import DOF_NAMES, LIMITS
-from ..hand.skeleton import FINGER_BONES, LONG_FINGERS
+from ..hand.skeleton import FINGER_BONES, LONG_FINGERS, PALM_BONES
 from ..hand.template import HandTemplate
 from .kinematics import DOF_BONE, Skeleton, bone_ends, pose_skeleton, subtree
 
@@ -19,6 +19,10 @@ MARGIN = 0.002
 ROUNDS = 24
 # The skin between neighbouring fingers joins the first part of their proximal phalanges.
 WEB = 0.4
+# A capsule is fitted to the skin that follows its bone at least this much; EVEN weighs its prior.
+FOLLOWS, EVEN = 0.35, 0.3
+# Where a metacarpal's capsule ends short of the knuckle, and how far beside the bone its thickness is measured.
+KNUCKLE, SLAB = 0.85, 0.01
 # How readily an angle gives way, relative to flexion.
 GIVE = np.array(
     [0.6 if "_abd" in name else 0.3 if "meta" in name or "twist" in name else 1.0 for name in DOF_NAMES]
@@ -51,9 +55,19 @@ def measure_proxies(template: HandTemplate, margin: float = MARGIN) -> Proxies:
     """Fit the capsules to the rest mesh. A pair nearer than `margin` at rest only has to stay that far."""
     bones = [bone for finger in FINGER_BONES.values() for bone in finger]
     dominant = template.weights.argmax(1)
-    fits = [_capsule(template, bone, template.vertices[dominant == bone]) for bone in bones]
-    number = {bone: row for row, bone in enumerate(bones)}
-    pairs = np.array([(number[a], number[b]) for a, b in _bone_pairs()])
+    palm = template.vertices[np.isin(dominant, PALM_BONES)]
+    fits = [
+        _slab(template, bone, palm)
+        if bone in PALM_BONES
+        else _capsule(template, bone, template.vertices[template.weights[:, bone] > FOLLOWS])
+        for bone in bones
+    ]
+    # The palm's edge beside the index: what the thumb closes against.
+    edge = FINGER_BONES["index"][0]
+    fits.append(_capsule(template, edge, template.vertices[template.weights[:, edge] > FOLLOWS]))
+    pairs = np.array([(bones.index(a), bones.index(b)) for a, b in _bone_pairs()])
+    pairs = np.vstack([pairs, [(bones.index(bone), len(bones)) for bone in FINGER_BONES["thumb"][1:]]])
+    bones.append(edge)
     ends, radius = np.array([fit[0] for fit in fits]), np.array([fit[1] for fit in fits])
     bare = Proxies(np.array(bones), ends, radius, pairs[:, 0], pairs[:, 1], np.zeros(len(pairs)))
     rest_gap = -find_contacts(bare, pose_skeleton(template, np.zeros((1, len(DOF_NAMES))))).depth[0]
@@ -64,7 +78,6 @@ def _bone_pairs() -> Iterator[tuple[int, int]]:
     """Bones that may not touch; neighbours along a finger, and the palm with itself, always do."""
     thumb, long = FINGER_BONES["thumb"], [FINGER_BONES[finger] for finger in LONG_FINGERS]
     for number, one in enumerate(long):
-        yield one[1], one[3]
         for other in long[number + 1 :]:
             yield from ((a, b) for a in one[1:] for b in other[1:])
         yield from ((a, b) for a in thumb for b in one[1:] if (a, b) != (thumb[0], long[0][1]))
@@ -86,12 +99,15 @@ def _capsule(template: HandTemplate, bone: int, skin: np.ndarray) -> tuple[np.nd
     side = np.linalg.svd(along[None])[2][1:]  # two directions across the bone
     spread = np.stack([1.0 - t, t], 1)  # weights of the values at both ends
     centre, radius = np.zeros((2, 2)), np.full(2, 0.01)
+    # Holds the radii alike and the axis near the bone where the skin says little.
+    even = EVEN * np.sqrt(len(t)) * np.vstack([0.5 * np.eye(4, 6), [[0.0] * 4 + [1.0, -1.0]]])
     for _ in range(20):
         away = flat @ side.T - spread @ centre
         distance = np.linalg.norm(away, axis=1)
         unit = away / distance[:, None]
-        columns = [unit[:, :1] * spread, unit[:, 1:] * spread, spread]
-        step = np.linalg.lstsq(np.hstack(columns), distance - spread @ radius, rcond=1e-3)[0]
+        columns = np.hstack([unit[:, :1] * spread, unit[:, 1:] * spread, spread])
+        target = np.append(distance - spread @ radius, even @ np.append(centre.T, radius))
+        step = np.linalg.lstsq(np.vstack([columns, -even]), target, rcond=None)[0]
         centre += step[:4].reshape(2, 2).T
         radius += step[4:]
     is_tip = bone in [bones[-1] for bones in FINGER_BONES.values()]
@@ -99,6 +115,22 @@ def _capsule(template: HandTemplate, bone: int, skin: np.ndarray) -> tuple[np.nd
     cut = np.array([WEB if is_proximal else 0.0, 1.0 - radius[1] / reach if is_tip else 1.0])
     spread = np.stack([1.0 - cut, cut], 1)
     return spread @ centre @ side + np.outer(cut * reach, along), spread @ radius
+
+
+def _slab(template: HandTemplate, bone: int, palm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ends [2,3] and radii [2] of the palm around a metacarpal: as thick as the skin in front and behind.
+
+    Measured on the palm's vertices [M,3] beside the bone, near both ends of what the knuckle leaves.
+    """
+    head, end = bone_ends(template)[bone].astype(np.float64)
+    ends, radius = [], []
+    for t in (0.0, KNUCKLE):
+        middle = head + t * (end - head)
+        beside = np.linalg.norm((palm - middle)[:, :2], axis=1) < SLAB
+        back, front = palm[beside, 2].max(), palm[beside, 2].min()
+        ends.append(np.append(middle[:2], 0.5 * (back + front)) - head)
+        radius.append(0.5 * (back - front))
+    return np.array(ends), np.array(radius)
 
 
 def find_contacts(proxies: Proxies, hands: Skeleton) -> Contacts:

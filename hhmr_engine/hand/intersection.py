@@ -3,7 +3,7 @@
 Two figures: over all faces, which the creases at the finger roots dominate, and with adjacent segments left
 out, which is what a user sees as a finger going through another or through the palm.
 
-Broad phase: bounding boxes in each hand's principal axes, swept along the longest. Exact phase: signs of
+Broad phase: bounding boxes in each hand's principal axes, first of groups of neighbouring faces. Exact phase: signs of
 determinants in float64 (lines in Pluecker coordinates), so that a finger that only just touches is not a
 matter of a tolerance. Triangles are closed sets: touching counts, and so does overlapping in one plane. Two
 faces that share a vertex never count, nor do faces without area.
@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-_BLOCK = 48  # faces compared at once with everything they may reach along the sweep
+_PACK = 8  # neighbouring faces that share a box in the broad phase
 _EDGES = ([0, 1, 2], [1, 2, 0])
 
 
@@ -107,27 +107,53 @@ def _overlapping_boxes(points: NDArray, faces: NDArray) -> tuple[NDArray[np.int6
     """Every two faces once whose bounding boxes, in the points' principal axes, overlap."""
     centred = points - points.mean(0)
     _, axes = np.linalg.eigh(centred.T @ centred)
-    # float32 halves the memory that is swept; rounding outwards keeps every pair.
-    corners = (centred @ axes[:, ::-1])[faces]
-    low = np.nextafter(corners.min(1).astype(np.float32), np.float32(-np.inf))
-    high = np.nextafter(corners.max(1).astype(np.float32), np.float32(np.inf))
-    order = np.argsort(low[:, 0], kind="stable")
-    low, high = np.ascontiguousarray(low[order].T), np.ascontiguousarray(high[order].T)
+    # float32 halves the memory that is read; rounding outwards keeps every pair.
+    a, b, c = ((centred @ axes[:, ::-1])[faces[:, k]] for k in range(3))
+    low = np.nextafter(np.minimum(np.minimum(a, b), c).astype(np.float32), np.float32(-np.inf))
+    high = np.nextafter(np.maximum(np.maximum(a, b), c).astype(np.float32), np.float32(np.inf))
 
-    reach = np.searchsorted(low[0], high[0], side="right")
-    first, second = [], []
-    for start in range(0, len(faces), _BLOCK):
-        rows = slice(start, min(start + _BLOCK, len(faces)))
-        columns = slice(start, int(reach[rows].max()))
-        overlap = low[1, rows, None] <= high[1, columns]
-        overlap &= high[1, rows, None] >= low[1, columns]
-        overlap &= low[2, rows, None] <= high[2, columns]
-        overlap &= high[2, rows, None] >= low[2, columns]
-        i, j = np.divmod(np.flatnonzero(overlap), overlap.shape[1])
-        keep = (i < j) & (j + start < reach[rows][i])
-        first.append(i[keep] + start)
-        second.append(j[keep] + start)
-    return order[np.concatenate(first)], order[np.concatenate(second)]
+    packed = _pack(low + high)
+    # The index past the last face is padding: an empty box that overlaps nothing.
+    low = np.append(low, np.full((1, 3), np.inf, np.float32), axis=0)[packed].transpose(2, 1, 0).copy()
+    high = np.append(high, np.full((1, 3), -np.inf, np.float32), axis=0)[packed].transpose(2, 1, 0).copy()
+    first, second = _box_pairs(low.min(1), high.max(1))
+
+    overlap = np.ones((_PACK, _PACK, len(first)), bool)
+    overlap[:, :, first == second] = np.triu(np.ones((_PACK, _PACK), bool), 1)[:, :, None]
+    for axis in range(3):
+        overlap &= low[axis].take(first, 1)[:, None] <= high[axis].take(second, 1)[None]
+        overlap &= high[axis].take(first, 1)[:, None] >= low[axis].take(second, 1)[None]
+    within, pair = np.divmod(np.flatnonzero(overlap), len(first))
+    return packed[first[pair], within // _PACK], packed[second[pair], within % _PACK]
+
+
+def _pack(centres: NDArray) -> NDArray[np.int64]:
+    """Face ids `[G, _PACK]` in groups of neighbours, padded with `len(centres)`.
+
+    Sort, tile, recurse (Leutenegger et al. 1997), with twice the cuts along the longest axis and half along
+    the shortest, since a hand is long and flat.
+    """
+    side = (len(centres) / _PACK) ** (1.0 / 3.0)
+    cuts = [max(1, round(side * stretch)) for stretch in (2.0, 1.0, 0.5)]
+    cuts.append(-(-len(centres) // (_PACK * cuts[0] * cuts[1])) or 1)
+    cuts.pop(2)
+    padding = np.full((cuts[0] * cuts[1] * cuts[2] * _PACK - len(centres), 3), np.inf, np.float32)
+    centres = np.append(centres, padding, axis=0)
+    order = np.arange(len(centres))[None, :]
+    for axis, parts in enumerate(cuts):
+        by_axis = np.argsort(centres[order, axis], axis=1, kind="stable")
+        order = np.take_along_axis(order, by_axis, axis=1).reshape(len(order) * parts, -1)
+    return np.minimum(order, len(centres) - len(padding))
+
+
+def _box_pairs(low: NDArray, high: NDArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Every two groups once, and each with itself, whose boxes `[3, G]` overlap."""
+    overlap = np.triu(np.ones((low.shape[1], low.shape[1]), bool))
+    for axis in range(3):
+        overlap &= low[axis][:, None] <= high[axis]
+        overlap &= high[axis][:, None] >= low[axis]
+    first, second = np.divmod(np.flatnonzero(overlap), overlap.shape[1])
+    return first, second
 
 
 def triangles_intersect(a: NDArray, b: NDArray) -> NDArray[np.bool_]:

@@ -1,0 +1,191 @@
+"""The operators A of the paper's Eq. 4 and where an observed hand is: conditions in the user's frame -> palm frame.
+
+A condition is complete or partial joints (J, M_J J) or a part of the mesh (M_v). Both become linear observations of
+the hand's vertices in the palm frame, with a noise of their own, and the frame itself is found by Gauss-Newton.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .diffusion.gaussian import Evidence, GaussianPrior, solve
+from .hand.frame import PalmFrame
+from .hand.rotation import procrustes, rotation_matrix
+from .hand.skeleton import PALM_BONES, PALM_JOINTS
+from .hand.template import UNIT, HandTemplate
+
+MAX_POINTS = 160  # independent observations in a mesh: neighbours say the same thing twice (engine.md)
+REGRESSION_NOISE = 0.3e-3 / UNIT  # what a joint regressor leaves open
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Points that are known: target = operator @ vertices + sigma * noise.
+
+    operator [M,V], target [M,3] and sigma [M] in the palm frame's UNIT; joints [21,3] palm frame, NaN = unknown;
+    joint_sigma [21], inf = unknown; kept [V] bool; frame takes the palm frame to the user's space.
+    """
+
+    operator: Tensor
+    target: Tensor
+    sigma: Tensor
+    joints: Tensor
+    joint_sigma: Tensor
+    kept: Tensor
+    frame: PalmFrame
+
+
+def node_prior(template: HandTemplate) -> GaussianPrior:
+    """The posed-shape Gaussian on the network's nodes: state [3N]."""
+    nodes = template.nodes
+    return GaussianPrior(
+        template.basis_mean[nodes].reshape(-1),
+        template.basis[:, nodes].reshape(len(template.basis), -1),
+        template.basis_variance,
+    )
+
+
+def on_nodes(template: HandTemplate, operator: Tensor) -> Tensor:
+    """Rows over vertices [M,V] as rows over the flattened node state [3M,3N]."""
+    rows = operator @ template.decoder
+    m, n = rows.shape
+    eye = torch.eye(3, dtype=rows.dtype, device=rows.device)
+    return torch.einsum("mn,ij->minj", rows, eye).reshape(3 * m, 3 * n)
+
+
+def evidence_of(template: HandTemplate, prior: GaussianPrior, observation: Observation) -> Evidence:
+    """The observation as Evidence about the prior's coefficients."""
+    operator = on_nodes(template, observation.operator)
+    return prior.evidence(operator, observation.target.reshape(-1), observation.sigma.repeat_interleave(3))
+
+
+def observe_joints(template: HandTemplate, joints: Tensor, rho: float) -> Observation:
+    """joints [21,3] in any frame and scale, NaN = unknown; rho: their noise in millimetres at hand scale.
+
+    Raises ValueError when fewer than three joints are known or all lie on one line.
+    """
+    known = torch.isfinite(joints).all(-1)
+    sigma = max(rho * 1e-3 / UNIT, REGRESSION_NOISE)
+    points = joints[known]
+    _check_spread(points)
+    operator = template.regressor[known]
+    palm = torch.zeros(21, dtype=torch.bool, device=joints.device)
+    palm[list(PALM_JOINTS)] = True
+    sigmas = torch.full((len(points),), sigma, device=joints.device)
+    frame = find_frame(template, operator, points, sigmas, palm[known])
+    inside = torch.full_like(joints, torch.nan)
+    inside[known] = frame.to_palm(points[None])[0]
+    joint_sigma = torch.where(known, sigma, torch.inf)
+    kept = torch.zeros(len(template.vertices), dtype=torch.bool, device=joints.device)
+    return Observation(operator, inside[known], sigmas, inside, joint_sigma, kept, frame)
+
+
+def observe_vertices(template: HandTemplate, vertices: Tensor, rho: float) -> Observation:
+    """vertices [V,3] in template order, NaN = missing. Joints whose support is kept are observed as well."""
+    kept = torch.isfinite(vertices).all(-1)
+    sigma = max(rho * 1e-3 / UNIT, REGRESSION_NOISE)
+    chosen = _spread_points(template, kept)
+    points = vertices[chosen]
+    _check_spread(points)
+    operator = torch.nn.functional.one_hot(chosen, len(vertices)).to(vertices.dtype)
+    rigid = template.weights[:, list(PALM_BONES)].sum(1)[chosen] > 0.9
+    sigmas = torch.full((len(points),), sigma, device=vertices.device)
+    frame = find_frame(template, operator, points, sigmas, rigid)
+    support = template.regressor.abs()
+    covered = (support * kept).sum(1) / support.sum(1) > 0.98
+    seen = template.regressor @ torch.nan_to_num(frame.to_palm(vertices[None])[0])
+    joints = torch.where(covered[:, None], seen, torch.nan)
+    joint_sigma = torch.where(covered, sigma, torch.inf)
+    return Observation(operator, frame.to_palm(points[None])[0], sigmas, joints, joint_sigma, kept, frame)
+
+
+def observe_nothing(template: HandTemplate) -> Observation:
+    """No condition: the hand comes out in the template's own place and size."""
+    v = template.vertices
+    frame = PalmFrame(v.new_full((1,), UNIT), torch.eye(3, device=v.device)[None], template.joints[9][None])
+    none = v.new_zeros(0)
+    return Observation(
+        v.new_zeros(0, len(v)),
+        none.reshape(0, 3),
+        none,
+        v.new_full((21, 3), torch.nan),
+        v.new_full((21,), torch.inf),
+        torch.zeros(len(v), dtype=torch.bool, device=v.device),
+        frame,
+    )
+
+
+def find_frame(
+    template: HandTemplate, operator: Tensor, points: Tensor, sigma: Tensor, rigid: Tensor, rounds: int = 12
+) -> PalmFrame:
+    """The palm frame in which the prior explains `points` [M,3] best: Gauss-Newton MAP over frame and pose.
+
+    Starts from the rigid points' Procrustes fit to the mean hand (all points, when fewer than three are rigid).
+    Every round linearises log scale, rotation and translation beside the prior's coefficients; the frame is free.
+    """
+    prior = node_prior(template)
+    maps = on_nodes(template, operator)
+    mean = (maps @ prior.mean).reshape(-1, 3)
+    if int(rigid.sum()) >= 3 and _spread(points[rigid]) > 1e-3:
+        weights = rigid.to(points.dtype) + 1e-3
+    else:
+        weights = torch.ones_like(sigma)
+    s, rotation, t = (value[None] for value in procrustes(mean, points, weights))
+    frame = PalmFrame(s, rotation, t)
+    projected = (maps @ prior.scaled.T).reshape(len(points), 3, -1)  # [M,3,R]
+    u = prior.variance.new_zeros(prior.rank)
+    for _ in range(rounds):
+        model = mean + projected @ u
+        residual = frame.to_palm(points[None])[0] - model  # in the palm frame
+        # Moving the frame by (translation, rotation, log scale) moves the observed points the opposite way.
+        jacobian = torch.cat([projected, _frame_jacobian(model)], -1) / sigma[:, None, None]
+        a = jacobian.reshape(-1, jacobian.shape[-1])
+        damping = torch.cat([torch.ones_like(u), u.new_full((7,), 1e-6)])
+        pull = torch.cat([u, u.new_zeros(7)]) * damping
+        hessian = a.T @ a + torch.diag(damping)
+        step = solve(torch.linalg.cholesky(hessian), a.T @ (residual / sigma[:, None]).reshape(-1) - pull)
+        u = u + step[:-7]
+        translation, turn, grow = step[-7:-4], step[-4:-1], step[-1]
+        frame = PalmFrame(
+            frame.scale * torch.exp(grow),
+            frame.rotation @ rotation_matrix(turn),
+            frame.origin + frame.scale * (frame.rotation[0] @ translation),
+        )
+    return frame
+
+
+def _frame_jacobian(model: Tensor) -> Tensor:
+    """d(points)/d(translation, rotation vector, log scale) at model [M,3]: [M,3,7]."""
+    m = len(model)
+    eye = torch.eye(3, device=model.device).expand(m, 3, 3)
+    x, y, z = model.unbind(-1)
+    zero = torch.zeros_like(x)
+    turn = torch.stack([zero, z, -y, -z, zero, x, y, -x, zero], -1).reshape(m, 3, 3)
+    return torch.cat([eye, turn, model[:, :, None]], -1)
+
+
+def _spread_points(template: HandTemplate, kept: Tensor) -> Tensor:
+    """Up to MAX_POINTS kept vertex ids, evenly over the surface: nodes first, since they are spread already."""
+    nodes = template.nodes[kept[template.nodes]][:MAX_POINTS]
+    if len(nodes) >= 16:
+        return nodes
+    ids = kept.nonzero()[:, 0]
+    return ids[torch.linspace(0, len(ids) - 1, min(len(ids), 64)).long()]
+
+
+def _spread(points: Tensor) -> float:
+    """Second singular value over the first: 0 for points on one line."""
+    if len(points) < 3:
+        return 0.0
+    values = torch.linalg.svdvals((points - points.mean(0)).double())
+    return float(values[1] / values[0].clamp_min(1e-30))
+
+
+def _check_spread(points: Tensor) -> None:
+    if len(points) < 3:
+        raise ValueError("fewer than three points of the hand are known.")
+    if _spread(points) < 1e-2:
+        raise ValueError("the known points lie on one line or in one place.")
