@@ -141,8 +141,10 @@ def edge_length_error(predicted: NDArray, truth: NDArray, edges: NDArray) -> Arr
 
     Meshes `[..., V, 3]`, edges `[E, 2]`. Returned per edge so that a seam can be looked at by itself.
     """
-    lengths = [np.linalg.norm(m[..., edges[:, 0], :] - m[..., edges[:, 1], :], axis=-1)
-               for m in (_points(predicted), _points(truth))]
+    lengths = [
+        np.linalg.norm(m[..., edges[:, 0], :] - m[..., edges[:, 1], :], axis=-1)
+        for m in (_points(predicted), _points(truth))
+    ]
     return np.abs(lengths[0] - lengths[1]) / np.maximum(lengths[1], np.finfo(np.float64).tiny)
 
 

@@ -3,13 +3,15 @@
 Two figures: over all faces, which the creases at the finger roots dominate, and with adjacent segments left
 out, which is what a user sees as a finger going through another or through the palm.
 
-Broad phase: bounding boxes in each hand's principal axes, first of groups of neighbouring faces. Exact phase: signs of
-determinants in float64 (lines in Pluecker coordinates), so that a finger that only just touches is not a
-matter of a tolerance. Triangles are closed sets: touching counts, and so does overlapping in one plane. Two
-faces that share a vertex never count, nor do faces without area.
+Broad phase: bounding boxes in each hand's principal axes, first of groups of neighbouring faces. Exact phase:
+signs of determinants in float64 (lines in Pluecker coordinates), so that a finger that only just touches is
+not a matter of a tolerance. Triangles are closed sets: touching counts, and so does overlapping in one plane.
+Two faces that share a vertex never count, nor do faces without area.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,14 +132,13 @@ def _overlapping_boxes(points: NDArray, faces: NDArray) -> tuple[NDArray[np.int6
 def _pack(centres: NDArray) -> NDArray[np.int64]:
     """Face ids `[G, _PACK]` in groups of neighbours, padded with `len(centres)`.
 
-    Sort, tile, recurse (Leutenegger et al. 1997), with twice the cuts along the longest axis and half along
-    the shortest, since a hand is long and flat.
+    Sort, tile, recurse (Leutenegger et al. 1997), with twice the cuts along the longest axis, since a hand
+    is long and flat.
     """
     side = (len(centres) / _PACK) ** (1.0 / 3.0)
-    cuts = [max(1, round(side * stretch)) for stretch in (2.0, 1.0, 0.5)]
-    cuts.append(-(-len(centres) // (_PACK * cuts[0] * cuts[1])) or 1)
-    cuts.pop(2)
-    padding = np.full((cuts[0] * cuts[1] * cuts[2] * _PACK - len(centres), 3), np.inf, np.float32)
+    along, across = max(1, round(2.0 * side)), max(1, round(side))
+    cuts = (along, across, max(1, math.ceil(len(centres) / (_PACK * along * across))))
+    padding = np.full((math.prod(cuts) * _PACK - len(centres), 3), np.inf, np.float32)
     centres = np.append(centres, padding, axis=0)
     order = np.arange(len(centres))[None, :]
     for axis, parts in enumerate(cuts):
@@ -157,7 +158,7 @@ def _box_pairs(low: NDArray, high: NDArray) -> tuple[NDArray[np.int64], NDArray[
 
 
 def triangles_intersect(a: NDArray, b: NDArray) -> NDArray[np.bool_]:
-    """`[P]`: whether closed triangles `a [P, 3, 3]` and `b [P, 3, 3]` (corners, coordinates) have a point in common."""
+    """Whether closed triangles `a [P, 3, 3]` and `b [P, 3, 3]` (corners, coordinates) meet: `[P]`."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     result = np.zeros(len(a), bool)
     height_a = _heights(a, b)
