@@ -1,0 +1,145 @@
+"""Recorded joints on our hand: one calibration per source, 24 angles per frame (design: registration).
+
+The calibration is estimated from training frames only and then applied to every frame of the source.
+"""
+
+import hashlib
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from ..hand.template import HandTemplate
+from . import adroit, joint_fit, kinematics, penetration, sampler, sources, splits
+from .joint_fit import AnglePrior, Calibration, Hands, angle_prior, calibrate, fit_hands, residuals
+from .penetration import measure_proxies, part
+from .sampler import sample_angles
+from .sources import PoseSet, load_sources
+from .splits import TRAIN, split_groups
+
+CALIBRATION_FRAMES = 160
+PRIOR_SAMPLES = 4000
+# A recording's hand may be the wrong one: its mirror image is tried where the fit is this bad, and taken where
+# it lowers the energy this much.
+SUSPICIOUS_MM, CLEARLY_BETTER = 3.5, 0.6
+
+
+@dataclass(frozen=True)
+class Retargeted:
+    """One source on our hand. The skeleton of a frame is (angles, calibration.offsets, calibration.lengths)."""
+
+    name: str
+    angles: np.ndarray  # [N,24] radians, float32: the recorded pose
+    clear: np.ndarray  # [N,24] the same with fingers opened until our hand does not penetrate itself
+    is_clear: np.ndarray  # [N] bool: opening them succeeded
+    calibration: Calibration
+    joints: np.ndarray  # [N,21,3] as recorded, metres, right hand, NaN = unknown
+    residual_mm: np.ndarray  # [N] mean distance of `angles` from the known joints, at our hand's size
+    split: np.ndarray  # [N] "train" | "validation" | "test" | "gap"
+    group: np.ndarray  # [N] the unit of the split
+
+
+def load_poses(template: HandTemplate, root: Path, cache: Path | None = None) -> list[Retargeted]:
+    """All sources below `root` retargeted to `template`, in the order of load_sources.
+
+    `cache` is an npz to read when it was made from the same recordings, template and code, and to write
+    otherwise. Raises FileNotFoundError when a recording is missing.
+    """
+    sets = load_sources(root)
+    key = _key(template, sets)
+    if cache is not None and (kept := _read(cache, key)) is not None:
+        return kept
+    prior = angle_prior(sample_angles(PRIOR_SAMPLES, np.random.default_rng(0), template))
+    poses = [retarget(template, pose_set, prior) for pose_set in sets]
+    if cache is not None:
+        _write(cache, key, poses)
+    return poses
+
+
+def retarget(template: HandTemplate, pose_set: PoseSet, prior: AnglePrior) -> Retargeted:
+    """Calibrate on the training frames of `pose_set`, then fit every frame."""
+    split = split_groups(pose_set.name, pose_set.group)
+    train = np.flatnonzero(split == TRAIN)
+    train = train[np.linspace(0, len(train) - 1, min(CALIBRATION_FRAMES, len(train))).astype(int)]
+    joints = pose_set.joints - np.nanmean(pose_set.joints, axis=1, keepdims=True)
+    calibration = calibrate(template, joints[train], prior)
+    hands, cost = fit_hands(template, joints, calibration, prior)
+    hands, joints = _unmirror(template, hands, cost, joints, calibration, prior)
+    error = np.nanmean(residuals(template, hands, calibration, joints), axis=1)
+    angles = hands.angles.astype(np.float32)
+    clear, is_clear = part(
+        template, measure_proxies(template), angles, offsets=calibration.offsets, lengths=calibration.lengths
+    )
+    return Retargeted(
+        pose_set.name, angles, clear, is_clear, calibration, joints, 1000.0 * error, split, pose_set.group
+    )
+
+
+def _unmirror(
+    template: HandTemplate,
+    hands: Hands,
+    cost: np.ndarray,
+    joints: np.ndarray,
+    calibration: Calibration,
+    prior: AnglePrior,
+) -> tuple[Hands, np.ndarray]:
+    """Replace frames whose mirror image fits clearly better: their source had the side or a sign wrong."""
+    error = np.nanmean(residuals(template, hands, calibration, joints), axis=1)
+    rows = np.flatnonzero(error > SUSPICIOUS_MM / 1000.0)
+    if not len(rows):
+        return hands, joints
+    mirrored = joints[rows] * np.array([-1.0, 1.0, 1.0])
+    other, other_cost = fit_hands(template, mirrored, calibration, prior)
+    better = other_cost < CLEARLY_BETTER * cost[rows]
+    rows, joints = rows[better], joints.copy()
+    joints[rows] = mirrored[better]
+    arrays = {field.name: getattr(hands, field.name).copy() for field in fields(Hands)}
+    for name, array in arrays.items():
+        array[rows] = getattr(other, name)[better]
+    return Hands(**arrays), joints
+
+
+def _key(template: HandTemplate, sets: list[PoseSet]) -> str:
+    """Hash of everything a retargeting follows from, its code included."""
+    digest = hashlib.sha256()
+    for module in (adroit, joint_fit, kinematics, penetration, sampler, sources, splits):
+        digest.update(Path(str(module.__file__)).read_bytes())
+    digest.update(Path(__file__).read_bytes())
+    for array in (template.heads, template.tips, template.axes, template.vertices, template.weights):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    for pose_set in sets:
+        digest.update(pose_set.joints.tobytes())
+    return digest.hexdigest()
+
+
+def _write(cache: Path, key: str, poses: list[Retargeted]) -> None:
+    """One npz, written beside and renamed."""
+    arrays: dict[str, np.ndarray] = {"key": np.array(key), "names": np.array([pose.name for pose in poses])}
+    for pose in poses:
+        for field in fields(Retargeted):
+            value = getattr(pose, field.name)
+            if field.name == "calibration":
+                arrays |= {f"{pose.name}/{part.name}": np.array(getattr(value, part.name)) for part in fields(value)}
+            elif field.name != "name":
+                arrays[f"{pose.name}/{field.name}"] = value
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    beside = cache.with_name(cache.name + ".part.npz")
+    np.savez_compressed(beside, **arrays)
+    beside.replace(cache)
+
+
+def _read(cache: Path, key: str) -> list[Retargeted] | None:
+    """The cached poses, or None when there are none for this key."""
+    if not cache.is_file():
+        return None
+    with np.load(cache, allow_pickle=False) as data:
+        if "key" not in data.files or str(data["key"]) != key:
+            return None
+        arrays = {name: data[name] for name in data.files}
+    poses = []
+    for name in arrays["names"].tolist():
+        lengths, offsets, shifts, scale = (arrays[f"{name}/{part.name}"] for part in fields(Calibration))
+        own = {field.name: arrays.get(f"{name}/{field.name}") for field in fields(Retargeted)}
+        own |= {"name": name, "calibration": Calibration(lengths, offsets, shifts, float(scale))}
+        poses.append(Retargeted(**own))
+    return poses
