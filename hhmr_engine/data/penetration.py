@@ -17,7 +17,7 @@ from .kinematics import DOF_BONE, Skeleton, bone_ends, pose_skeleton, subtree
 
 MARGIN = 0.002
 ROUNDS = 24
-# The skin between neighbouring fingers joins the first part of their proximal phalanges.
+# The skin between neighbouring fingers, or thumb and palm, joins the first part of the proximal phalanges.
 WEB = 0.4
 # A capsule is fitted to the skin that follows its bone at least this much; EVEN weighs its prior.
 FOLLOWS, EVEN = 0.35, 0.3
@@ -62,12 +62,7 @@ def measure_proxies(template: HandTemplate, margin: float = MARGIN) -> Proxies:
         else _capsule(template, bone, template.vertices[template.weights[:, bone] > FOLLOWS])
         for bone in bones
     ]
-    # The palm's edge beside the index: what the thumb closes against.
-    edge = FINGER_BONES["index"][0]
-    fits.append(_capsule(template, edge, template.vertices[template.weights[:, edge] > FOLLOWS]))
     pairs = np.array([(bones.index(a), bones.index(b)) for a, b in _bone_pairs()])
-    pairs = np.vstack([pairs, [(bones.index(bone), len(bones)) for bone in FINGER_BONES["thumb"][1:]]])
-    bones.append(edge)
     ends, radius = np.array([fit[0] for fit in fits]), np.array([fit[1] for fit in fits])
     bare = Proxies(np.array(bones), ends, radius, pairs[:, 0], pairs[:, 1], np.zeros(len(pairs)))
     rest_gap = -find_contacts(bare, pose_skeleton(template, np.zeros((1, len(DOF_NAMES))))).depth[0]
@@ -111,7 +106,7 @@ def _capsule(template: HandTemplate, bone: int, skin: np.ndarray) -> tuple[np.nd
         centre += step[:4].reshape(2, 2).T
         radius += step[4:]
     is_tip = bone in [bones[-1] for bones in FINGER_BONES.values()]
-    is_proximal = bone in [FINGER_BONES[finger][1] for finger in LONG_FINGERS]
+    is_proximal = bone in [bones[1] for bones in FINGER_BONES.values()]
     cut = np.array([WEB if is_proximal else 0.0, 1.0 - radius[1] / reach if is_tip else 1.0])
     spread = np.stack([1.0 - cut, cut], 1)
     return spread @ centre @ side + np.outer(cut * reach, along), spread @ radius
