@@ -24,8 +24,8 @@ class SelfIntersection:
     """Self-intersection of all hands that share one topology.
 
     `faces [F, 3]`; `weights [V, bones]` and `parents [bones]` (-1: root) say what an adjacent segment is:
-    a face belongs to the bone that moves it most, and two faces are adjacent when their bones are the same,
-    parent and child, or both of the palm (the root and its children).
+    a face belongs to the bone that moves it most, and two faces are adjacent when their bones are the same or
+    parent and child, where the palm (the root and its children) is one bone.
     """
 
     def __init__(self, faces: NDArray, weights: NDArray, parents: NDArray) -> None:
@@ -63,14 +63,18 @@ def face_segments(faces: NDArray, weights: NDArray) -> NDArray[np.int64]:
 
 
 def adjacent_bones(parents: NDArray) -> NDArray[np.bool_]:
-    """`[bones, bones]`: the same, parent and child, or both of the palm (the root and its children)."""
+    """`[bones, bones]`: the same or parent and child, the palm (the root and its children) being one bone.
+
+    The palm is one because a crease at the root of a finger is pressed against the neighbour's metacarpal.
+    """
     parents = np.asarray(parents, np.int64)
     bone = np.arange(len(parents))
-    near = bone[:, None] == bone[None, :]
-    has_parent = parents >= 0
-    near[bone[has_parent], parents[has_parent]] = True
-    palm = ~has_parent | (has_parent & (parents[parents] < 0))
-    return near | near.T | (palm[:, None] & palm[None, :])
+    root = parents < 0
+    palm = root | root[parents]
+    near = (bone[:, None] == bone) | (parents[:, None] == bone)
+    near |= palm[parents][:, None] & palm
+    near |= palm[:, None] & palm
+    return near | near.T
 
 
 def sharing_vertex(faces: NDArray) -> NDArray[np.bool_]:

@@ -126,20 +126,21 @@ def test_sharing_vertex() -> None:
     assert sharing_vertex(faces).tolist() == [[True, True, False], [True, True, False], [False, False, True]]
 
 
-def test_adjacent_bones_are_the_same_parent_and_child_or_of_the_palm() -> None:
-    #        root, thumb, index metacarpal, its finger: proximal and middle
-    parents = np.array([-1, 0, 0, 2, 3])
+def test_adjacent_bones_are_the_same_or_parent_and_child_and_the_palm_is_one_bone() -> None:
+    # root, thumb cmc and mcp, index meta, mcp and pip
+    parents = np.array([-1, 0, 1, 0, 3, 4])
     near = adjacent_bones(parents)
-    assert near[0].tolist() == [True, True, True, False, False]
-    assert near[1].tolist() == [True, True, True, False, False]
-    assert near[2].tolist() == [True, True, True, True, False]
-    assert near[4].tolist() == [False, False, False, True, True]
+    assert near[0].tolist() == [True, True, True, True, True, False]
+    assert near[1].tolist() == [True, True, True, True, True, False]
+    assert near[2].tolist() == [True, True, True, True, False, False]
+    assert near[4].tolist() == [True, True, False, True, True, True]
+    assert near[5].tolist() == [False, False, False, False, True, True]
     assert (near == near.T).all()
 
 
 @pytest.fixture(scope="module")
 def tubes() -> Tubes:
-    """A tube of four segments whose last one is moved: apart, into the first, and into the third."""
+    """Four boxes, a chain of bones, whose last one is moved: apart, into the first, and into the third."""
     trimesh = pytest.importorskip("trimesh")
     box = trimesh.creation.box(extents=(1, 1, 1)).subdivide()
     boxes = [box.copy().apply_translation((3 * k, 0, 0)) for k in range(4)]
