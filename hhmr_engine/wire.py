@@ -86,16 +86,8 @@ def encode(message: Message, arrays: Arrays | None = None) -> bytes:
 
 def encode_parts(message: Message, arrays: Arrays | None = None) -> list[memoryview]:
     """The frame in pieces, without copying the arrays: they must stay unchanged until the pieces are sent."""
-    listing: list[list[Any]] = []
-    pieces: list[memoryview] = []
-    for name, value in (arrays or {}).items():
-        array = np.asarray(value)
-        if array.dtype.name not in DTYPES:
-            raise WireError(f"array '{name}' is {array.dtype.name}; the wire carries {', '.join(DTYPES)}")
-        listing.append([name, array.dtype.name, list(array.shape)])
-        flat = np.ascontiguousarray(array, dtype=DTYPES[array.dtype.name]).reshape(-1)
-        if flat.size:
-            pieces.append(flat.view(np.uint8).data)
+    given = {name: np.asarray(value) for name, value in (arrays or {}).items()}
+    listing = [[name, array.dtype.name, list(array.shape)] for name, array in given.items()]
     if not isinstance(message.get("type"), str) or "arrays" in message:
         raise WireError('a message needs a string "type" and no "arrays"')
     check_listing(listing)
@@ -106,7 +98,9 @@ def encode_parts(message: Message, arrays: Arrays | None = None) -> list[memoryv
     header = line.encode("ascii") + b"\n"
     if len(header) > MAX_HEADER:
         raise WireError(f"the header has {len(header)} bytes, more than {MAX_HEADER}")
-    return [memoryview(header), *pieces]
+    little = [np.ascontiguousarray(a, dtype=DTYPES[a.dtype.name]).reshape(-1) for a in given.values()]
+    # A memoryview of nothing can't be cast.
+    return [memoryview(header), *(flat.view(np.uint8).data for flat in little if flat.size)]
 
 
 def check_listing(listing: Any) -> list[tuple[str, np.dtype, tuple[int, ...]]]:
@@ -124,7 +118,7 @@ def check_listing(listing: Any) -> list[tuple[str, np.dtype, tuple[int, ...]]]:
         if any(name == other for other, _, _ in checked):
             raise WireError(f"two arrays are called '{name}'")
         if not isinstance(dtype, str) or dtype not in DTYPES:
-            raise WireError(f"array '{name}' has a dtype other than {', '.join(DTYPES)}")
+            raise WireError(f"array '{name}' is {dtype!r:.20}; the wire carries {', '.join(DTYPES)}")
         if not isinstance(shape, list) or len(shape) > MAX_DIMENSIONS:
             raise WireError(f"array '{name}' has a shape that is no list of at most {MAX_DIMENSIONS} numbers")
         # A bool is an int to isinstance; a dimension must not be one.
@@ -206,7 +200,6 @@ class Decoder:
             self._arrays = {name: np.empty(shape, dtype) for name, dtype, shape in listing}
         except MemoryError as fault:
             raise WireError("not enough memory for the arrays of a frame") from fault
-        # A memoryview of nothing can't be cast; such an array is already whole.
         self._unfilled = [a.reshape(-1).view(np.uint8).data for a in self._arrays.values() if a.size][::-1]
         return newline + 1
 
