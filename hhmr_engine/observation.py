@@ -17,6 +17,8 @@ from .hand.rotation import procrustes, rotation_matrix
 from .hand.skeleton import PALM_BONES, PALM_JOINTS
 from .hand.template import UNIT, HandTemplate
 
+# How well a frame is known before the points are looked at: translation (UNIT), rotation (rad), log scale.
+FRAME_DEVIATION = (0.06, 0.06, 0.06, 0.08, 0.08, 0.08, 0.05)
 MAX_POINTS = 160  # independent observations in a mesh: neighbours say the same thing twice (engine.md)
 REGRESSION_NOISE = 0.3e-3 / UNIT  # what a joint regressor leaves open
 
@@ -48,18 +50,62 @@ def node_prior(template: HandTemplate) -> GaussianPrior:
     )
 
 
-def on_nodes(template: HandTemplate, operator: Tensor) -> Tensor:
-    """Rows over vertices [M,V] as rows over the flattened node state [3M,3N]."""
-    rows = operator @ template.decoder
-    m, n = rows.shape
-    eye = torch.eye(3, dtype=rows.dtype, device=rows.device)
-    return torch.einsum("mn,ij->minj", rows, eye).reshape(3 * m, 3 * n)
+class PointOperator:
+    """Points that are linear in the hand's vertices, seen in a palm frame that is itself a little uncertain.
 
+    The frame's uncertainty (a small similarity) is a nuisance that is marginalised in closed form, so what points say
+    about the pose does not depend on how well the frame was found. `rows` [M,V].
+    """
 
-def evidence_of(template: HandTemplate, prior: GaussianPrior, observation: Observation) -> Evidence:
-    """The observation as Evidence about the prior's coefficients."""
-    operator = on_nodes(template, observation.operator)
-    return prior.evidence(operator, observation.target.reshape(-1), observation.sigma.repeat_interleave(3))
+    def __init__(self, template: HandTemplate, prior: GaussianPrior, rows: Tensor) -> None:
+        self.prior = prior
+        self.rows = rows @ template.decoder  # [M,N]
+        self.mean = self.rows @ prior.mean.reshape(-1, 3)  # [M,3]
+        modes = torch.einsum("mn,rnc->mcr", self.rows, prior.scaled.unflatten(1, (-1, 3)))
+        self.modes = modes  # [M,3,R]
+        self.gram = torch.einsum("mcr,mcs->mrs", modes, modes)  # [M,R,R]
+        self.free = prior.mean.new_tensor(FRAME_DEVIATION) ** -2
+
+    def of_nodes(self, x: Tensor) -> Tensor:
+        """The points [...,M,3] of node states x [...,3N]."""
+        return self.rows @ x.unflatten(-1, (-1, 3))
+
+    def flat(self) -> Tensor:
+        """The operator as a matrix [3M,3N] on flattened node states."""
+        m, n = self.rows.shape
+        eye = torch.eye(3, dtype=self.rows.dtype, device=self.rows.device)
+        return torch.einsum("mn,ij->minj", self.rows, eye).reshape(3 * m, 3 * n)
+
+    def evidence(self, target: Tensor, sigma: Tensor) -> Evidence:
+        """What `target` [...,M,3] with noise sigma [...,M] (inf = unknown) says about the pose."""
+        m, _, r = self.modes.shape
+        weight = sigma**-2
+        known = weight > 0
+        residual = torch.where(known[..., None], target - self.mean, 0.0)
+        place = torch.where(known[..., None], target, self.mean)
+        weighted = (weight[..., None] * residual).flatten(-2)  # [...,3M]
+        modes = self.modes.reshape(3 * m, r)
+        precision = (weight @ self.gram.reshape(m, r * r)).unflatten(-1, (r, r))
+        nuisance = frame_jacobian(place).flatten(-3, -2)  # [...,3M,7]
+        heavy = nuisance * weight.repeat_interleave(3, -1)[..., None]
+        cross = modes.T @ heavy  # [...,R,7]
+        inner = nuisance.mT @ heavy + torch.diag(self.free)
+        gain = torch.linalg.solve(inner, cross.mT).mT  # [...,R,7]
+        shift = (nuisance.mT @ weighted[..., None])[..., 0]
+        information = weighted @ modes - (gain @ shift[..., None])[..., 0]
+        return Evidence(precision - gain @ cross.mT, information)
+
+    def align(self, x: Tensor, target: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The small similarity that takes the points of node states x [n,3N] to target [M,3], MAP under its prior.
+
+        Returns log scale [n], rotation vector [n,3] and translation [n,3] in the palm frame.
+        """
+        points = self.of_nodes(x)
+        nuisance = frame_jacobian(points).flatten(-3, -2)
+        heavy = nuisance * (sigma**-2).repeat_interleave(3)[:, None]
+        inner = nuisance.mT @ heavy + torch.diag(self.free)
+        step = torch.linalg.solve(inner, heavy.mT @ (target - points).flatten(-2)[..., None])[..., 0]
+        return step[:, 6], step[:, 3:6], step[:, :3]
 
 
 def observe_joints(template: HandTemplate, joints: Tensor, rho: float) -> Observation:
@@ -127,21 +173,19 @@ def find_frame(
     Every round linearises log scale, rotation and translation beside the prior's coefficients; the frame is free.
     """
     prior = node_prior(template)
-    maps = on_nodes(template, operator)
-    mean = (maps @ prior.mean).reshape(-1, 3)
+    seen = PointOperator(template, prior, operator)
+    mean, projected = seen.mean, seen.modes
     if int(rigid.sum()) >= 3 and _spread(points[rigid]) > 1e-3:
         weights = rigid.to(points.dtype) + 1e-3
     else:
         weights = torch.ones_like(sigma)
     s, rotation, t = (value[None] for value in procrustes(mean, points, weights))
     frame = PalmFrame(s, rotation, t)
-    projected = (maps @ prior.scaled.T).reshape(len(points), 3, -1)  # [M,3,R]
     u = prior.variance.new_zeros(prior.rank)
     for _ in range(rounds):
         model = mean + projected @ u
         residual = frame.to_palm(points[None])[0] - model  # in the palm frame
-        # Moving the frame by (translation, rotation, log scale) moves the observed points the opposite way.
-        jacobian = torch.cat([projected, _frame_jacobian(model)], -1) / sigma[:, None, None]
+        jacobian = torch.cat([projected, frame_jacobian(model)], -1) / sigma[:, None, None]
         a = jacobian.reshape(-1, jacobian.shape[-1])
         damping = torch.cat([torch.ones_like(u), u.new_full((7,), 1e-6)])
         pull = torch.cat([u, u.new_zeros(7)]) * damping
@@ -157,14 +201,13 @@ def find_frame(
     return frame
 
 
-def _frame_jacobian(model: Tensor) -> Tensor:
-    """d(points)/d(translation, rotation vector, log scale) at model [M,3]: [M,3,7]."""
-    m = len(model)
-    eye = torch.eye(3, device=model.device).expand(m, 3, 3)
-    x, y, z = model.unbind(-1)
+def frame_jacobian(points: Tensor) -> Tensor:
+    """d(points)/d(translation, rotation vector, log scale) at points [...,M,3]: [...,M,3,7]."""
+    eye = torch.eye(3, dtype=points.dtype, device=points.device).expand(*points.shape, 3)
+    x, y, z = points.unbind(-1)
     zero = torch.zeros_like(x)
-    turn = torch.stack([zero, z, -y, -z, zero, x, y, -x, zero], -1).reshape(m, 3, 3)
-    return torch.cat([eye, turn, model[:, :, None]], -1)
+    turn = torch.stack([zero, z, -y, -z, zero, x, y, -x, zero], -1).unflatten(-1, (3, 3))
+    return torch.cat([eye, turn, points[..., None]], -1)
 
 
 def _spread_points(template: HandTemplate, kept: Tensor) -> Tensor:

@@ -49,63 +49,70 @@ class HandStream:
         self.sources = [r.angles[r.split == "train"] for r in recordings]
         self.calibrations = [r.calibration for r in recordings]
         self.pool = np.zeros((0, 24), np.float32)
+        self.source = np.zeros(0, np.int64)  # of each pose in the pool; -1: sampled
         self.owed = 0.0
 
     def next(self, count: int) -> Tensor:
         """`count` hands [count,V,3] in the palm frame (UNIT)."""
-        return self.mesh(self.poses(count))
+        return self.mesh(*self.poses(count))
 
-    def poses(self, count: int) -> np.ndarray:
-        """`count` poses [count,24] out of the pool, which is renewed as poses are handed out."""
+    def poses(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """`count` poses [count,24] and their sources [count] out of the pool, which is renewed as it is used."""
         self.owed += count * self.settings.refresh
         if len(self.pool) < 2 * CHUNK or self.owed >= CHUNK:
             self.owed = 0.0
             while len(self.pool) < 2 * CHUNK:
                 self._renew()
             self._renew()
-        return self.pool[self.rng.integers(0, len(self.pool), count)]
+        rows = self.rng.integers(0, len(self.pool), count)
+        return self.pool[rows], self.source[rows]
 
-    def mesh(self, angles: np.ndarray) -> Tensor:
-        """Poses [n,24] on random hands: vertices [n,V,3] in the palm frame."""
+    def mesh(self, angles: np.ndarray, source: np.ndarray) -> Tensor:
+        """Poses [n,24] on random hands: vertices [n,V,3] in the palm frame.
+
+        Half of the recorded poses, and a sixth of the others, have the proportions and axes of a recorded hand.
+        """
         beta, lengths = random_shapes(self.rng, len(angles))
         offsets = np.zeros((len(angles), 20, 3), np.float32)
-        for source in np.flatnonzero(self.rng.random(len(self.calibrations)) < 1):
-            # A sixth of the hands have the proportions and axes of a recorded hand.
-            mine = self.rng.random(len(angles)) < 1 / 6 / len(self.calibrations)
-            lengths[mine] = self.calibrations[source].lengths * (1 + 0.3 * (lengths[mine] - 1))
-            offsets[mine] = self.calibrations[source].offsets
+        lent = np.where(source >= 0, 1 / 2, 1 / 6) > self.rng.random(len(angles))
+        owner = np.where(source >= 0, source, self.rng.integers(0, max(1, len(self.calibrations)), len(angles)))
+        for i, calibration in enumerate(self.calibrations):
+            mine = lent & (owner == i)
+            lengths[mine] = calibration.lengths * (1 + 0.3 * (lengths[mine] - 1))
+            offsets[mine] = calibration.offsets
         turn = dof.rotations(self.tensors, torch.from_numpy(angles), torch.from_numpy(offsets))
         vertices, _ = skin(self.tensors, turn, torch.from_numpy(beta), torch.from_numpy(lengths))
         return palm_frame(self.tensors, self.tensors.regressor @ vertices).to_palm(vertices)
 
     def state(self) -> dict[str, object]:
         """Enough to go on exactly here."""
-        return {"rng": self.rng.bit_generator.state, "pool": self.pool, "owed": self.owed}
+        return {"rng": self.rng.bit_generator.state, "pool": self.pool, "source": self.source, "owed": self.owed}
 
     def restore(self, state: dict) -> None:
         self.rng.bit_generator.state = state["rng"]
-        self.pool, self.owed = state["pool"], state["owed"]
+        self.pool, self.source, self.owed = state["pool"], state["source"], state["owed"]
 
     def _renew(self) -> None:
         s = self.settings
         recorded = int(CHUNK * s.recorded) if self.sources else 0
         crossed = int(CHUNK * s.crossed)
         fresh = sample_angles(CHUNK - recorded - crossed, self.rng, self.template)
-        taken = self._recorded(recorded)
-        both = np.concatenate([fresh, taken])
-        mixed = self._crossed(both, crossed)
-        unclean = np.concatenate([taken, mixed])
-        parted, clear = part(self.template, self.proxies, unclean)
+        taken, source = self._recorded(recorded)
+        mixed = self._crossed(np.concatenate([fresh, taken]), crossed)
+        parted, clear = part(self.template, self.proxies, np.concatenate([taken, mixed]))
+        sources = np.concatenate([source, np.full(crossed, -1)])
         self.pool = np.concatenate([self.pool, fresh, parted[clear]])[-s.pool :].astype(np.float32)
+        self.source = np.concatenate([self.source, np.full(len(fresh), -1), sources[clear]])[-s.pool :]
 
-    def _recorded(self, count: int) -> np.ndarray:
+    def _recorded(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Recorded poses [count,24], most of them jittered, and their sources."""
         if count == 0:
-            return np.zeros((0, 24), np.float32)
+            return np.zeros((0, 24), np.float32), np.zeros(0, np.int64)
         which = self.rng.integers(0, len(self.sources), count)
         rows = np.stack([self.sources[w][self.rng.integers(0, len(self.sources[w]))] for w in which])
         noise = self.rng.normal(0, np.radians(self.settings.jitter), rows.shape)
         noise *= self.rng.random((count, 1)) < 0.7
-        return np.clip(rows + noise, LIMITS[:, 0], LIMITS[:, 1]).astype(np.float32)
+        return np.clip(rows + noise, LIMITS[:, 0], LIMITS[:, 1]).astype(np.float32), which
 
     def _crossed(self, poses: np.ndarray, count: int) -> np.ndarray:
         """Two poses, finger by finger from the one or the other, a little blended."""

@@ -15,7 +15,7 @@ from ..hand.template import HandTemplate, load_template
 from .kinematics import Skeleton, pose_skeleton
 from .penetration import Contacts, Proxies, measure_proxies, part, yielding
 
-KINDS = {"gesture": 0.34, "single": 0.14, "pinch": 0.12, "grasp": 0.2, "relaxed": 0.08, "free": 0.12}
+KINDS = {"gesture": 0.34, "single": 0.14, "pinch": 0.12, "grasp": 0.22, "relaxed": 0.1, "free": 0.08}
 
 # State of a long finger: mean and deviation of MCP and PIP flexion.
 STATES = {
@@ -31,19 +31,19 @@ CLOSED_STATES = {"fist": 0.58, "half": 0.16, "hook": 0.14, "bent": 0.12}
 
 # State of the thumb: means of CMC abduction, flexion, twist, MCP abduction, flexion, IP flexion.
 THUMB_STATES = {
-    "rest": (0, 0, 0, 0, 0, 0),
-    "side": (28, -12, 0, 0, -4, -8),
-    "along": (12, 14, 4, 0, 2, -4),
-    "palm": (-4, 22, 20, 0, 28, 30),
-    "opposed": (-16, 8, 18, 0, 12, 14),
+    "rest": (2, 6, 6, -2, 0, 4),
+    "side": (30, 5, 2, 0, -12, -18),
+    "along": (10, 13, 6, -2, 2, -4),
+    "palm": (-10, 18, 30, -4, 24, 34),
+    "opposed": (-20, 12, 26, -6, 4, 14),
 }
-THUMB_DEVIATION = (11, 9, 9, 4, 11, 17)
+THUMB_DEVIATION = (11, 7, 11, 5, 11, 16)
 THUMB_OPEN = {"rest": 0.25, "side": 0.35, "along": 0.25, "opposed": 0.15}
 THUMB_CLOSED = {"rest": 0.15, "side": 0.15, "along": 0.2, "palm": 0.35, "opposed": 0.15}
 
 # Correlation of neighbouring fingers; ring and pinky share most of their muscle.
 FINGER_CORRELATION = np.array(
-    [[1.0, 0.45, 0.3, 0.2], [0.45, 1.0, 0.6, 0.4], [0.3, 0.6, 1.0, 0.7], [0.2, 0.4, 0.7, 1.0]]
+    [[1.0, 0.5, 0.35, 0.25], [0.5, 1.0, 0.7, 0.5], [0.35, 0.7, 1.0, 0.8], [0.25, 0.5, 0.8, 1.0]]
 )
 SPREAD = np.array([9.0, 1.5, -6.0, -13.0])  # abduction per unit of spread, index to pinky
 VULCAN = np.array([1.0, 7.0, -7.0, -4.0])
@@ -144,6 +144,7 @@ def _gesture(opened: np.ndarray, generator: np.random.Generator) -> tuple[np.nda
         pick.append(np.where(generator.random((count, 4)) < 0.8, common, own))
     chosen = np.vectorize(states.__getitem__, otypes=[int])(np.where(opened, pick[1], pick[0]))
     noise = _correlated(2 * count, generator).reshape(2, count, 4)
+    noise[1] = 0.5 * noise[0] + 0.87 * noise[1]  # who bends more bends more everywhere
     mcp, pip = (table[chosen, joint, 0] + table[chosen, joint, 1] * noise[joint] for joint in (0, 1))
     return mcp, pip
 
@@ -152,7 +153,7 @@ def _grasp(count: int, generator: np.random.Generator) -> tuple[np.ndarray, np.n
     """Around an object: one curl and one ratio of MCP to PIP per hand, a slope from index to pinky."""
     curl = generator.uniform(0.0, 1.0, (count, 1))
     slope = generator.normal(4.0, 9.0, (count, 1)) * np.array([-1.5, -0.5, 0.5, 1.5])
-    ratio = generator.normal(0.0, 16.0, (count, 1))
+    ratio = generator.normal(0.0, 13.0, (count, 1))
     noise = _correlated(2 * count, generator).reshape(2, count, 4)
     mcp = -8.0 + 68.0 * curl + slope + ratio + 6.0 * noise[0]
     pip = 2.0 + 72.0 * curl + slope - ratio + 8.0 * noise[1]
@@ -173,9 +174,10 @@ def _free(count: int, generator: np.random.Generator) -> tuple[np.ndarray, np.nd
 
 
 def _distal(pip: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """DIP follows PIP by about 0.55; a tip that is pressed on something bends back instead."""
+    """DIP follows PIP by about 0.55, by more in some hands; a tip that is pressed bends back instead."""
     shape = pip.shape
-    dip = 0.55 * pip + 8.0 * generator.standard_normal(shape) + 4.0 * generator.standard_normal((shape[0], 1))
+    follow = np.maximum(generator.normal(0.58, 0.17, (shape[0], 1)), 0.2)
+    dip = follow * pip + 6.0 * generator.standard_normal(shape) + 5.0 * generator.standard_normal((shape[0], 1))
     pressed = (generator.random(shape) < 0.5) & (generator.random((shape[0], 1)) < 0.16)
     return np.where(pressed, generator.normal(-6.0, 8.0, shape), dip)
 

@@ -19,7 +19,8 @@ from torch import Tensor
 class Evidence:
     """What an observation y = A x0 + noise says about u: precision [...,R,R] and information [...,R].
 
-    With A' = A basis^T sqrt(variance): precision = A'^T S^-1 A', information = A'^T S^-1 (y - A mean).
+    With A' = A basis^T sqrt(variance) and noise covariance S: precision = A'^T S^-1 A', information =
+    A'^T S^-1 (y - A mean).
     """
 
     precision: Tensor
@@ -47,14 +48,6 @@ class GaussianPrior:
     def expand(self, u: Tensor) -> Tensor:
         """mean + the deviation that u [...,R] stands for."""
         return self.mean + u @ self.scaled
-
-    def evidence(self, operator: Tensor, target: Tensor, sigma: Tensor) -> Evidence:
-        """Evidence of y = operator x0: operator [M,P], target [...,M], sigma [...,M] (inf = not observed)."""
-        projected = operator @ self.scaled.T  # [M,R]
-        weight = sigma**-2
-        precision = projected.T @ (weight[..., None] * projected)
-        known = torch.where(weight > 0, target - operator @ self.mean, torch.zeros_like(target))
-        return Evidence(precision, (weight * known) @ projected)
 
     def nothing(self) -> Evidence:
         """No observation at all."""
@@ -88,10 +81,10 @@ class GaussianPrior:
         spread = torch.linalg.solve_triangular(factor.mT, noise[..., None], upper=True)[..., 0]
         return self.expand(solve(factor, evidence.information) + spread)
 
-    def open_deviation(self, alpha_bar: Tensor) -> Tensor:
-        """Root mean square of what x_t leaves open about a coordinate of x0, without observation: [...]."""
-        snr = (alpha_bar / (1 - alpha_bar).clamp_min(1e-7))[..., None]
-        return ((self.variance / (1 + snr * self.variance)).sum(-1) / len(self.mean)).sqrt()
+    def open_deviation(self, factor: Tensor) -> Tensor:
+        """Root mean square of what is still open about a coordinate of x0, given the posterior's factor: [...]."""
+        deviation = torch.linalg.solve_triangular(factor, torch.diag_embed(self.variance.sqrt()), upper=False)
+        return ((deviation**2).sum((-1, -2)) / len(self.mean)).sqrt()
 
 
 def solve(factor: Tensor, right: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -37,11 +37,10 @@ class SkinnedHand:
     shapes: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None  # [M,V,3], [M,20,3], [M,5,3]
 
 
-def build_template(hand: SkinnedHand, angles: np.ndarray, seed: int = 0) -> HandTemplate:
-    """Derive everything a HandTemplate holds.
+def build_template(hand: SkinnedHand, seed: int = 0) -> HandTemplate:
+    """Derive everything a HandTemplate holds, with a provisional basis of widely spread poses (see fit_basis).
 
-    angles [M,24]: poses that stand for how hands are held; the posed-shape basis is their statistics. Raises
-    ValueError when the mesh cannot be a hand (wrong shapes, weights that do not sum to 1).
+    Raises ValueError when the mesh cannot be a hand (wrong shapes, weights that do not sum to 1).
     """
     _check(hand)
     rng = np.random.default_rng(seed)
@@ -68,25 +67,20 @@ def build_template(hand: SkinnedHand, angles: np.ndarray, seed: int = 0) -> Hand
         basis=np.zeros((BASIS, v, 3), np.float32),
         basis_variance=np.ones(BASIS, np.float32),
     )
-    wide = rng.uniform(*dof.LIMITS.T, (2000, 24)).astype(np.float32) * rng.uniform(0, 1, (2000, 1)).astype(np.float32)
-    template = _fit_linear_maps(template, *_pose(template, wide, rng))
-    return fit_basis(template, angles, seed)
+    wide = rng.uniform(*dof.LIMITS.T, (2000, 24)) * rng.uniform(0, 1, (2000, 1))
+    beta, lengths = random_shapes(rng, len(wide))
+    posed, joints = skin(template, dof.rotations(template, wide.astype(np.float32)), beta, lengths)
+    template = _fit_linear_maps(template, posed, joints)
+    tensors, mesh = template.torch(), torch.from_numpy(posed)
+    return fit_basis(template, palm_frame(tensors, tensors.regressor @ mesh).to_palm(mesh).numpy())
 
 
-def fit_basis(template: HandTemplate, angles: np.ndarray, seed: int = 0) -> HandTemplate:
-    """The posed-shape basis: principal components of posed, shaped hands in the palm frame (engine.md, guidance).
+def fit_basis(template: HandTemplate, cloud: np.ndarray) -> HandTemplate:
+    """The posed-shape basis: principal components of `cloud` [M,V,3], posed and shaped hands in the palm frame.
 
     Orthonormal on the nodes, since it is there that the diffusion's noise is white; extended to all vertices by
-    least squares.
+    least squares (engine.md, guidance).
     """
-    rng = np.random.default_rng(seed + 1)
-    tensors = template.torch()
-    clouds = []
-    for chunk in np.array_split(angles, max(1, len(angles) // 1000)):
-        posed, _ = _pose(template, chunk.astype(np.float32), rng)
-        mesh = torch.from_numpy(posed)
-        clouds.append(palm_frame(tensors, tensors.regressor @ mesh).to_palm(mesh).numpy())
-    cloud = np.concatenate(clouds)
     mean = cloud.mean(0)
     centred = (cloud - mean).reshape(len(cloud), -1)
     on_nodes = (cloud - mean)[:, template.nodes].reshape(len(cloud), -1)
@@ -95,13 +89,11 @@ def fit_basis(template: HandTemplate, angles: np.ndarray, seed: int = 0) -> Hand
     vectors, variance = vectors[:, ::-1][:, :rank], values[::-1][:rank]
     coefficients = on_nodes @ vectors
     basis = (coefficients.T @ centred / len(cloud)) / variance[:, None]
-    return HandTemplate(
-        **{
-            **vars(template),
-            "basis_mean": mean.astype(np.float32),
-            "basis": basis.reshape(rank, -1, 3).astype(np.float32),
-            "basis_variance": variance.astype(np.float32),
-        }
+    return replace(
+        template,
+        basis_mean=mean.astype(np.float32),
+        basis=basis.reshape(rank, -1, 3).astype(np.float32),
+        basis_variance=variance.astype(np.float32),
     )
 
 
@@ -127,11 +119,6 @@ def random_shapes(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.
     return beta.astype(np.float32), lengths.astype(np.float32)
 
 
-def _pose(template: HandTemplate, angles: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    beta, lengths = random_shapes(rng, len(angles))
-    return skin(template, dof.rotations(template, angles), beta, lengths)
-
-
 def _fit_linear_maps(template: HandTemplate, posed: np.ndarray, joints: np.ndarray) -> HandTemplate:
     """The joint regressor and the decoder: ridge regressions with rows that sum to 1, on few near supports."""
     rest_joints = np.concatenate([template.heads, template.tips])
@@ -146,9 +133,7 @@ def _fit_linear_maps(template: HandTemplate, posed: np.ndarray, joints: np.ndarr
     near = np.argsort(apart + 0.02 * skin_gap, 1)[:, :DECODER_NEIGHBOURS]
     decoder = _sparse_rows(rows[:, template.nodes], rows, near, ridge=1e-5)
     decoder[template.nodes] = np.eye(len(template.nodes))
-    return HandTemplate(
-        **{**vars(template), "regressor": regressor.astype(np.float32), "decoder": decoder.astype(np.float32)}
-    )
+    return replace(template, regressor=regressor.astype(np.float32), decoder=decoder.astype(np.float32))
 
 
 def _sparse_rows(inputs: np.ndarray, targets: np.ndarray, support: np.ndarray, ridge: float) -> np.ndarray:

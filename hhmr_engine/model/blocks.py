@@ -1,0 +1,79 @@
+"""One block of the graph U-Net: Chebyshev convolution -> self-attention -> cross-attention, each a residual line."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .chebyshev import ChebyshevConvolution
+
+
+class Attention(nn.Module):
+    """Multi-head attention of queries [B,N,C] over tokens [B,M,T]; `mask` [B,M] is True where a token may be seen."""
+
+    def __init__(self, channels: int, token_channels: int, head_channels: int) -> None:
+        super().__init__()
+        self.heads = max(1, channels // head_channels)
+        self.query = nn.Linear(channels, channels)
+        self.key_value = nn.Linear(token_channels, 2 * channels)
+        self.out = nn.Linear(channels, channels)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def memory(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values [B,heads,M,C/heads]: made once a request and kept over all steps."""
+        key, value = self.key_value(tokens).chunk(2, -1)
+        return self._split(key), self._split(value)
+
+    def forward(self, x: Tensor, memory: tuple[Tensor, Tensor], mask: Tensor | None = None) -> Tensor:
+        key, value = memory
+        if mask is not None:
+            mask = mask[:, None, None, :]
+        if len(key) != len(x):
+            key, value = (m.expand(len(x), -1, -1, -1) for m in (key, value))
+        attended = F.scaled_dot_product_attention(self._split(self.query(x)), key, value, attn_mask=mask)
+        return self.out(attended.transpose(1, 2).flatten(2))
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+class GraphBlock(nn.Module):
+    """x [B,N,C], time [B,C'] -> [B,N,C]. Without a Laplacian a self-attention takes the convolution's place."""
+
+    def __init__(
+        self, channels: int, time_channels: int, token_channels: int, laplacian: Tensor | None, order: int, head: int
+    ) -> None:
+        super().__init__()
+        self.norm_graph = nn.LayerNorm(channels, elementwise_affine=False)
+        self.modulation = nn.Linear(time_channels, 2 * channels)
+        self.graph: nn.Module
+        if laplacian is None:
+            self.graph = Attention(channels, channels, head)
+        else:
+            self.graph = ChebyshevConvolution(laplacian, channels, channels, order)
+        self.mix = nn.Linear(channels, channels)
+        self.norm_self = nn.LayerNorm(channels)
+        self.attend_self = Attention(channels, channels, head)
+        self.norm_cross = nn.LayerNorm(channels)
+        self.attend_cross = Attention(channels, token_channels, head)
+        for layer in (self.modulation, self.mix):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor, time: Tensor, memory: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
+        scale, shift = self.modulation(time)[:, None].chunk(2, -1)
+        h = self.norm_graph(x) * (1 + scale) + shift
+        h = self.graph(h, self.graph.memory(h)) if isinstance(self.graph, Attention) else self.graph(h)
+        x = x + self.mix(F.gelu(h))
+        h = self.norm_self(x)
+        x = x + self.attend_self(h, self.attend_self.memory(h))
+        return x + self.attend_cross(self.norm_cross(x), memory, mask)
+
+
+def sinusoid(value: Tensor, channels: int) -> Tensor:
+    """Sines and cosines of value [B] at octaves: [B,channels]."""
+    octaves = 2.0 ** torch.arange(channels // 2, device=value.device, dtype=value.dtype) / 16
+    angle = value[:, None] * octaves
+    return torch.cat([angle.sin(), angle.cos()], -1)

@@ -1,0 +1,80 @@
+"""Conditions in one feature space (paper, "Condition Mapping"): 3D skeleton, 2D skeleton and image as tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+JOINTS = 21
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What the network is told. A missing modality is None; a missing joint has sigma = inf.
+
+    joints [B,21,3] palm frame, joint_sigma [B,21] (UNIT); joints2d [B,21,2], joint2d_sigma [B,21] (hand size = 1);
+    image [B,P,F] features of the global token and the patches, image_seen [B,P] bool; kept [B,N] nodes that are given.
+    """
+
+    joints: Tensor | None = None
+    joint_sigma: Tensor | None = None
+    joints2d: Tensor | None = None
+    joint2d_sigma: Tensor | None = None
+    image: Tensor | None = None
+    image_seen: Tensor | None = None
+    kept: Tensor | None = None
+
+
+class JointTokens(nn.Module):
+    """A three-layer MLP (dropout, GELU) makes one token of every joint: position, log noise and which joint it is."""
+
+    def __init__(self, dimensions: int, channels: int, dropout: float) -> None:
+        super().__init__()
+        self.name = nn.Embedding(JOINTS, channels)
+        self.mlp = nn.Sequential(
+            nn.Linear(dimensions + 1, channels),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(channels, channels),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(channels, channels),
+        )
+
+    def forward(self, position: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        """position [B,21,D], sigma [B,21] -> tokens [B,21,C], seen [B,21]."""
+        seen = torch.isfinite(sigma)
+        noise = torch.log(sigma.clamp(1e-3, 1.0)) / 3
+        inputs = torch.cat([position, noise[..., None]], -1)
+        inputs = torch.where(seen[..., None], inputs, torch.zeros_like(inputs))
+        return self.mlp(inputs) + self.name.weight, seen
+
+
+class ConditionEncoder(nn.Module):
+    """Stacks the tokens of all modalities behind one token that is always there: [B,M,C] and mask [B,M]."""
+
+    def __init__(self, mean_joints: Tensor, channels: int, dropout: float, image_features: int) -> None:
+        super().__init__()
+        self.register_buffer("mean_joints", mean_joints, persistent=False)
+        self.always = nn.Parameter(torch.zeros(1, 1, channels))
+        self.skeleton3d = JointTokens(3, channels, dropout)
+        self.skeleton2d = JointTokens(2, channels, dropout)
+        self.image = nn.Linear(image_features, channels)
+
+    def forward(self, conditions: Conditions, batch: int) -> tuple[Tensor, Tensor]:
+        tokens = [self.always.expand(batch, -1, -1)]
+        masks = [torch.ones(batch, 1, dtype=torch.bool, device=self.always.device)]
+        if conditions.joints is not None and conditions.joint_sigma is not None:
+            deviation = torch.nan_to_num(conditions.joints - self.mean_joints) * 4
+            for part, stack in zip(self.skeleton3d(deviation, conditions.joint_sigma), (tokens, masks), strict=True):
+                stack.append(part)
+        if conditions.joints2d is not None and conditions.joint2d_sigma is not None:
+            position = torch.nan_to_num(conditions.joints2d)
+            for part, stack in zip(self.skeleton2d(position, conditions.joint2d_sigma), (tokens, masks), strict=True):
+                stack.append(part)
+        if conditions.image is not None and conditions.image_seen is not None:
+            tokens.append(self.image(conditions.image))
+            masks.append(conditions.image_seen)
+        return torch.cat(tokens, 1), torch.cat(masks, 1)

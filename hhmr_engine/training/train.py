@@ -1,0 +1,202 @@
+"""`hhmr train`: hands made on the fly, conditions masked at random, one network for all tasks."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from ..data.hands import HandStream
+from ..data.retarget import load_poses
+from ..diffusion.gaussian import Evidence
+from ..diffusion.schedule import Schedule
+from ..hand.template import HandTemplate, load_template
+from ..model.checkpoint import save_network
+from ..model.conditions import Conditions
+from ..model.graph_unet import GraphDenoiser, open_scale
+from ..observation import node_prior
+from .losses import Losses
+from .masking import Masker
+from .settings import OptimiserSettings, TrainSettings, to_json
+
+SAVE_SECONDS = 120
+LOG_STEPS = 50
+
+
+class Trainer:
+    """One training run. `step()` is one optimiser step; `save` and `resume` make it exact to the step."""
+
+    def __init__(self, settings: TrainSettings, data: Path | None, device: str = "cpu") -> None:
+        """data: the folder of recorded poses (HHMR_DATA); None or recordings = false trains on sampled poses alone."""
+        torch.manual_seed(settings.seed)
+        self.settings, self.device = settings, torch.device(device)
+        self.template: HandTemplate = load_template()
+        tensors = self.template.torch()
+        recordings = load_poses(self.template, data, data_cache()) if data and settings.recordings else []
+        self.stream = HandStream(self.template, recordings, settings.stream, settings.seed)
+        self.masker = Masker(tensors, node_prior(tensors), settings.masks)
+        there = self.template.torch(device)
+        self.prior = node_prior(there)
+        self.nodes = there.nodes
+        self.network = GraphDenoiser(tensors, self.prior, settings.network).to(self.device)
+        self.average = GraphDenoiser(tensors, self.prior, settings.network).to(self.device)
+        self.average.load_state_dict(self.network.state_dict())
+        self.losses = Losses(there, settings.losses)
+        self.schedule = Schedule(settings.shift)
+        o = settings.optimiser
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=o.rate, betas=(0.9, 0.98), weight_decay=o.weight_decay
+        )
+        self.generator = torch.Generator().manual_seed(settings.seed)
+        self.done = 0
+
+    def step(self) -> dict[str, float]:
+        """One batch; returns the weighted loss terms."""
+        s = self.settings
+        vertices = self.stream.next(s.batch)
+        conditions, evidence = self.masker(vertices, self.generator)
+        t = torch.rand(s.batch, generator=self.generator)
+        noise = torch.randn(s.batch, 3 * len(self.nodes), generator=self.generator)
+        vertices, t, noise = (x.to(self.device) for x in (vertices, t, noise))
+        conditions, evidence = _to(conditions, self.device), _to(evidence, self.device)
+        level = self.schedule.alpha_bar(t).clamp(1e-7, 1 - 1e-5)
+        x0 = vertices[:, self.nodes].flatten(1)
+        x = level.sqrt()[:, None] * x0 + (1 - level).sqrt()[:, None] * noise
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(s.optimiser, self.done, s.steps)
+        with torch.no_grad():
+            unit = open_scale(self.prior, self.prior.factor(level, evidence))
+        x0_hat = self.network(x, level, self.network.encode(conditions, s.batch), evidence)
+        terms = self.losses(x0_hat, vertices, unit)
+        self.optimiser.zero_grad(set_to_none=True)
+        torch.stack(list(terms.values())).sum().backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), s.optimiser.clip)
+        self.optimiser.step()
+        self.done += 1
+        decay = min(s.optimiser.ema, (1 + self.done) / (10 + self.done))
+        with torch.no_grad():
+            for mean, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
+                mean.lerp_(new, 1 - decay)
+        return {key: float(value) for key, value in terms.items()}
+
+    def save(self, folder: Path) -> None:
+        """weights.safetensors (fp16, EMA) for the engine and state.safetensors to resume from."""
+        notes = {"steps": str(self.done), "training": to_json(self.settings)}
+        save_network(folder / "weights.safetensors", self.average, self.template, self.settings.shift, **notes)
+        stream = self.stream.state()
+        tensors: dict[str, Tensor] = {
+            "generator": self.generator.get_state(),
+            "pool": torch.from_numpy(stream["pool"]),
+            "source": torch.from_numpy(stream["source"]),
+        }
+        for name, network in (("network", self.network), ("average", self.average)):
+            tensors |= {f"{name}/{k}": v.contiguous() for k, v in network.state_dict().items()}
+        for i, state in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser/{i}/{k}": torch.as_tensor(v) for k, v in state.items()}
+        metadata = {
+            "done": str(self.done),
+            "settings": to_json(self.settings),
+            "stream": json.dumps({"rng": stream["rng"], "owed": stream["owed"]}),
+        }
+        part = folder / "state.safetensors.part"
+        save_file(tensors, part, metadata)
+        part.replace(folder / "state.safetensors")
+
+    def resume(self, folder: Path) -> None:
+        """Go on exactly where `save` stopped; raises ValueError when the settings of the network differ."""
+        from safetensors import safe_open
+
+        path = folder / "state.safetensors"
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata()
+        tensors = load_file(path)
+        try:
+            for name, network in (("network", self.network), ("average", self.average)):
+                network.load_state_dict(_part(tensors, name))
+        except RuntimeError as exc:
+            raise ValueError(f"{path} belongs to other network settings; start in a new folder.") from exc
+        saved: dict[int, dict[str, Tensor]] = {}
+        for key, value in _part(tensors, "optimiser").items():
+            index, field = key.split("/")
+            saved.setdefault(int(index), {})[field] = value
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": saved, "param_groups": groups})
+        self.generator.set_state(tensors["generator"])
+        stream: dict[str, Any] = json.loads(metadata["stream"])
+        arrays = {key: tensors[key].numpy().copy() for key in ("pool", "source")}
+        self.stream.restore({**stream, **arrays})
+        self.done = int(metadata["done"])
+
+
+def learning_rate(o: OptimiserSettings, step: int, steps: int) -> float:
+    """Linear warm-up, then cosine annealing to the last rate."""
+    if step < o.warmup:
+        return o.rate * (step + 1) / o.warmup
+    share = min(1.0, (step - o.warmup) / max(1, steps - o.warmup))
+    return o.last_rate + 0.5 * (o.rate - o.last_rate) * (1 + math.cos(math.pi * share))
+
+
+def train(
+    settings: TrainSettings, folder: Path, data: Path | None, device: str, resume: bool, stop_after: float | None = None
+) -> Path:
+    """Run to `settings.steps` or for `stop_after` seconds; saves every two minutes. Returns the weights' path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(settings, data, device)
+    if resume and (folder / "state.safetensors").exists():
+        trainer.resume(folder)
+    started = saved = time.monotonic()
+    sums: dict[str, float] = {}
+    with (
+        tqdm(total=settings.steps, initial=trainer.done, unit="step", smoothing=0.02) as bar,
+        open(folder / "log.jsonl", "a", encoding="utf-8") as log,
+    ):
+        while trainer.done < settings.steps:
+            terms = trainer.step()
+            bar.update()
+            for key, value in terms.items():
+                sums[key] = sums.get(key, 0.0) + value / LOG_STEPS
+            if trainer.done % LOG_STEPS == 0:
+                log.write(json.dumps({"step": trainer.done, **{k: round(v, 4) for k, v in sums.items()}}) + "\n")
+                log.flush()
+                bar.set_postfix(loss=f"{sum(sums.values()):.3f}")
+                if not math.isfinite(sum(sums.values())):
+                    raise ValueError("the loss is no longer a number; lower optimiser.rate and resume.")
+                sums = {}
+            now = time.monotonic()
+            if now - saved > SAVE_SECONDS:
+                trainer.save(folder)
+                saved = now
+            if stop_after is not None and now - started > stop_after:
+                break
+    trainer.save(folder)
+    return folder / "weights.safetensors"
+
+
+def data_cache() -> Path:
+    """Where retargeted recordings are kept between runs."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or str(Path.home() / ".cache")
+    folder = Path(base) / "hhmr"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / "retargeted.npz"
+
+
+def _part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    prefix = name + "/"
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _to(value: Any, device: torch.device) -> Any:
+    """Conditions or Evidence on another device."""
+    if isinstance(value, Conditions | Evidence):
+        moved = {k: v.to(device) for k, v in vars(value).items() if v is not None}
+        return replace(value, **moved)
+    raise TypeError(type(value))
