@@ -206,7 +206,9 @@ def _draw_joints(picture: NDArray, points: NDArray) -> None:
         _draw_line(picture, point, point, 3.2, _linear(DOT), 1.0)
 
 
-def _draw_line(picture: NDArray, start: NDArray, end: NDArray, radius: float, colour: NDArray, alpha: float) -> None:
+def _draw_line(
+    picture: NDArray, start: NDArray, end: NDArray, radius: float, colour: NDArray, alpha: float
+) -> None:
     """A line with round ends, smooth at its edge; a dot when both ends are one point (in place)."""
     low = np.maximum(np.floor(np.minimum(start, end) - radius - 1), 0).astype(int)
     high = np.minimum(np.ceil(np.maximum(start, end) + radius + 2), picture.shape[1::-1]).astype(int)

@@ -102,7 +102,9 @@ def _write_header(draw: ImageDraw.ImageDraw, found: Hypotheses, given: Given, wi
         end -= 36
 
 
-def _write_label(draw: ImageDraw.ImageDraw, found: Hypotheses, k: int, left: int, top: int, width: int) -> None:
+def _write_label(
+    draw: ImageDraw.ImageDraw, found: Hypotheses, k: int, left: int, top: int, width: int
+) -> None:
     """Rank, score as a bar and a number, and the two figures behind it."""
     score = float(found.score[k])
     draw.text((left, top + 4), str(k + 1), _INK, _font(22))
