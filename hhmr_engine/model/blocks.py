@@ -73,7 +73,7 @@ class GraphBlock(nn.Module):
 
 
 def sinusoid(value: Tensor, channels: int) -> Tensor:
-    """Sines and cosines of value [B] at octaves: [B,channels]."""
-    octaves = 2.0 ** torch.arange(channels // 2, device=value.device, dtype=value.dtype) / 16
-    angle = value[:, None] * octaves
+    """Sines and cosines of value [B], a log-SNR, at frequencies from 0.03 to 3: [B,channels]."""
+    exponent = torch.linspace(0, 1, channels // 2, device=value.device, dtype=value.dtype)
+    angle = value[:, None] * 0.03 * 100.0**exponent
     return torch.cat([angle.sin(), angle.cos()], -1)

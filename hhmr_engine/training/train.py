@@ -86,7 +86,7 @@ class Trainer:
         with torch.no_grad():
             for mean, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
                 mean.lerp_(new, 1 - decay)
-        return {key: float(value) for key, value in terms.items()}
+        return {key: value.item() for key, value in terms.items()}
 
     def save(self, folder: Path) -> None:
         """weights.safetensors (fp16, EMA) for the engine and state.safetensors to resume from."""
