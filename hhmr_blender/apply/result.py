@@ -1,0 +1,107 @@
+"""The engine's answer -> scene: on the hand itself, or as a new hand beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ..capture.mesh import template_ids
+from ..problems import Problem
+from ..session import Target
+from ..template import template
+from . import hand_object, shape_keys
+from .shape_keys import Entry
+
+
+def place(
+    context: bpy.types.Context,
+    target: Target,
+    request: dict[str, Any],
+    engine: dict[str, Any],
+    arrays: dict[str, np.ndarray],
+) -> bpy.types.Object:
+    """Write the hypotheses into the scene and return the object that has them.
+
+    Raises Problem, and leaves the scene as it was, where the target is gone, changed or not ours to change.
+    """
+    vertices = arrays["vertices"]
+    if vertices.shape[1:] != template().vertices.shape or not np.isfinite(vertices).all():
+        raise Problem("internal", "The engine answered with something that is no hand.")
+    source = _source(target)
+    entries = _entries(arrays)
+    if target.kind == "KEYS":
+        assert source is not None
+        check_editable(source)
+        with object_mode(context, source):
+            ids, _ = template_ids(source, template())
+            if len(ids) != vertices.shape[1]:
+                raise Problem("target_changed", f"'{source.name}' was cut while the hands were made: try again.")
+            shape_keys.write(source, vertices[:, ids], entries, request, engine)
+        return source
+    with object_mode(context, context.object, restore=False):
+        collections = _collections(context, source)
+        ob = hand_object.add("HHMR Hand", str(request["side"]), collections, vertices[0])
+        ob.matrix_world = source.matrix_world if source is not None and target.kind == "BESIDE" else target.matrix
+        shape_keys.write(ob, vertices, entries, request, engine)
+        hand_object.select_only(ob, context.view_layer)
+    return ob
+
+
+def check_editable(ob: bpy.types.Object) -> None:
+    """Raise Problem where an object or its mesh comes from a library and can't take shape keys."""
+    keys = ob.data.shape_keys if isinstance(ob.data, bpy.types.Mesh) else None
+    if not (ob.is_editable and ob.data.is_editable and (keys is None or keys.is_editable)):
+        raise Problem("linked", f"'{ob.name}' is linked from a library: make it local (Object > Relations) first.")
+    if ob.override_library is not None or ob.data.override_library is not None:
+        raise Problem("linked", f"'{ob.name}' is a library override: make it local (Object > Relations) first.")
+
+
+@contextmanager
+def object_mode(context: bpy.types.Context, ob: bpy.types.Object | None, restore: bool = True) -> Iterator[None]:
+    """Object Mode for as long as shape keys are written, since Edit Mode would undo them; then the mode before."""
+    mode = ob.mode if ob is not None else "OBJECT"
+    if ob is None or mode == "OBJECT":
+        yield
+        return
+    layer = context.view_layer
+    active = layer.objects.active
+    layer.objects.active = ob
+    bpy.ops.object.mode_set(mode="OBJECT")
+    try:
+        yield
+    finally:
+        if restore:
+            bpy.ops.object.mode_set(mode=mode)
+            layer.objects.active = active
+
+
+def _source(target: Target) -> bpy.types.Object | None:
+    if target.uid == 0:
+        return None
+    found = target.find()
+    if found is None:
+        raise Problem("target_gone", f"'{target.name}' was deleted while the hands were made: nothing was changed.")
+    return found
+
+
+def _collections(context: bpy.types.Context, source: bpy.types.Object | None) -> list[bpy.types.Collection]:
+    """Where the source is, as far as it may be added to; else the active collection."""
+    found = [one for one in source.users_collection if one.is_editable] if source is not None else []
+    return found or [context.collection]
+
+
+def _entries(arrays: dict[str, np.ndarray]) -> list[Entry]:
+    return [
+        Entry(
+            name=f"HHMR {i + 1} ({score:.2f})",
+            score=round(float(score), 4),
+            residual_mm=round(1000 * float(arrays["residual"][i]), 3),
+            self_intersection=round(float(arrays["self_intersection"][i]), 3),
+            draw=int(arrays["draw"][i]),
+        )
+        for i, score in enumerate(arrays["score"])
+    ]

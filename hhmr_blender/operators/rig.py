@@ -1,0 +1,112 @@
+"""Hands from an armature's joints, and a hypothesis back onto its bones."""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+from bpy.props import EnumProperty
+from mathutils import Matrix, Vector
+
+from ..problems import Problem
+from ..session import Target, session
+from .generate import Asking, report, request
+
+
+class HHMR_OT_from_armature(Asking, bpy.types.Operator):
+    """Make hands from the joints of the active armature, posed where they are"""
+
+    bl_idname = "hhmr.from_armature"
+    bl_label = "Hand from Armature"
+    bl_options = {"REGISTER"}
+
+    side: EnumProperty(
+        name="Side",
+        items=[
+            ("AS_SET", "As Set", "What the HHMR tab says"),
+            ("AUTO", "Auto", "The hand with selected bones, or the only one"),
+            ("RIGHT", "Right", "The right hand"),
+            ("LEFT", "Left", "The left hand"),
+        ],
+        default="AS_SET",
+        options={"SKIP_SAVE"},
+    )
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        return self.ask(lambda: self._from_armature(context))
+
+    def _from_armature(self, context: bpy.types.Context) -> None:
+        from ..capture import armature as capture
+
+        ob = context.object
+        if ob is None:
+            raise Problem("no_armature", "No object is active: click the armature whose hand is to be completed.")
+        chosen = context.scene.hhmr
+        found = capture.capture(ob, chosen.bones, chosen.side if self.side == "AS_SET" else self.side)
+        # The new hand's origin is the wrist, so that it can be turned about it; numbers stay small, too.
+        wrist = found.joints[0].copy()
+        target = Target("FREE", Matrix.Translation(Vector(wrist.tolist())), ob.session_uid, ob.name)
+        asked = request(context, "inpaint", found.hand.side)
+        session.submit(asked, {"joints": found.joints - wrist}, target, source="armature", armature=ob.name)
+
+
+class HHMR_OT_to_armature(bpy.types.Operator):
+    """Turn the armature's finger bones so that they follow the hand that is shown; the palm stays in place"""
+
+    bl_idname = "hhmr.to_armature"
+    bl_label = "Pose Armature"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return context.object is not None and context.object.type == "MESH"
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            name = self._pose(context)
+        except Problem as problem:
+            return report(self, problem)
+        self.report({"INFO"}, f"'{name}' is posed.")
+        return {"FINISHED"}
+
+    def _pose(self, context: bpy.types.Context) -> str:
+        from ..apply import pose
+        from ..capture import armature as capture
+        from ..capture import mesh as capture_mesh
+        from ..template import template
+
+        ob = context.object
+        if ob.mode == "EDIT":
+            ob.update_from_editmode()
+        ids, side = capture_mesh.template_ids(ob, template())
+        if len(ids) != len(template().vertices):
+            raise Problem("not_a_hand", f"'{ob.name}' has lost parts: choose a whole hand to pose the armature with.")
+        rig = _armature_of(context, ob)
+        if not rig.is_editable:
+            raise Problem("linked", f"'{rig.name}' is linked from a library: make a library override of it first.")
+        hand = capture.choose(rig, side.upper(), None)
+        vertices = np.empty((len(ids), 3))
+        vertices[ids] = capture_mesh.shape(ob)
+        joints = template().regressor @ vertices
+        world = np.array(ob.matrix_world)
+        pose.write(rig, hand, joints @ world[:3, :3].T + world[:3, 3], context.view_layer)
+        if context.scene.tool_settings.use_keyframe_insert_auto:
+            pose.insert_keys(rig, hand)
+        return rig.name
+
+
+def _armature_of(context: bpy.types.Context, ob: bpy.types.Object) -> bpy.types.Object:
+    """Armature to pose: one that is selected beside the hand, else the one that its joints came from."""
+    from ..apply import shape_keys
+
+    others = [one for one in context.selected_objects if one.type == "ARMATURE"]
+    if others:
+        return others[0]
+    assert isinstance(ob.data, bpy.types.Mesh)
+    known = shape_keys.provenance(ob.data)
+    found = bpy.data.objects.get(known.request.get("armature", "")) if known is not None else None
+    if found is None or found.type != "ARMATURE":
+        raise Problem("no_armature", "Which armature? Select it together with the hand (Shift-click), hand last.")
+    return found
+
+
+CLASSES = (HHMR_OT_from_armature, HHMR_OT_to_armature)

@@ -1,0 +1,71 @@
+"""What can go wrong, as one sentence for the panel, and the buttons that mend it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+class Problem(Exception):
+    """A request that cannot be carried out: a code for the buttons, a sentence for the person."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+@dataclass(frozen=True)
+class Mend:
+    """A button that helps against a problem."""
+
+    operator: str
+    label: str
+    icon: str = "NONE"
+    properties: dict[str, str] = field(default_factory=dict)
+
+
+ADD_HAND = Mend("hhmr.add_hand", "Add HHMR Hand", "ADD")
+EDIT_MODE = Mend("object.mode_set", "Edit Mode", "EDITMODE_HLT", {"mode": "EDIT"})
+KEEP_REST = Mend("hhmr.complete", "Keep What Is Left", "PLAY", {"keep": "REST"})
+INSTALL = Mend("hhmr.install_engine", "Install Engine", "IMPORT")
+REINSTALL = Mend("hhmr.install_engine", "Install Engine Again", "IMPORT")
+PREFERENCES = Mend("hhmr.open_preferences", "Preferences", "PREFERENCES")
+RESTART = Mend("hhmr.start_engine", "Start Engine", "PLAY")
+LOG = Mend("hhmr.show_log", "Show Log", "TEXT")
+DIAGNOSTICS = Mend("hhmr.copy_diagnostics", "Copy Diagnostics", "COPYDOWN")
+RIGHT = Mend("hhmr.from_armature", "Right Hand", "NONE", {"side": "RIGHT"})
+LEFT = Mend("hhmr.from_armature", "Left Hand", "NONE", {"side": "LEFT"})
+POSE_MODE = Mend("object.mode_set", "Pose Mode", "POSE_HLT", {"mode": "POSE"})
+ONLINE = Mend("hhmr.allow_online", "Online Access", "INTERNET")
+ONE_HYPOTHESIS = Mend("hhmr.set_count", "Ask for 8", "NONE", {"count": "8"})
+
+MENDS: dict[str, tuple[Mend, ...]] = {
+    # found in the scene
+    "no_object": (ADD_HAND,),
+    "not_a_hand": (ADD_HAND,),
+    "changed_hand": (ADD_HAND,),
+    "no_faces": (ADD_HAND,),
+    "no_armature": (),
+    "no_hand": (),
+    "empty_selection": (EDIT_MODE,),
+    "empty_group": (KEEP_REST,),
+    "half_hand": (POSE_MODE,),
+    "no_bones": (POSE_MODE,),
+    "two_hands": (RIGHT, LEFT),
+    # about the engine
+    "no_engine": (INSTALL, PREFERENCES),
+    "bad_command": (PREFERENCES,),
+    "offline": (ONLINE,),
+    "install_failed": (REINSTALL, PREFERENCES, LOG),
+    "outdated": (REINSTALL, PREFERENCES),
+    "engine_failed": (RESTART, LOG, DIAGNOSTICS),
+    "internal": (LOG, DIAGNOSTICS),
+    "bad_weights": (REINSTALL, LOG),
+    "no_weights": (REINSTALL, PREFERENCES),
+    "out_of_memory": (ONE_HYPOTHESIS,),
+    "too_many": (ONE_HYPOTHESIS,),
+    "wrong_topology": (ADD_HAND,),
+    "bad_mesh": (ADD_HAND,),
+    "cancelled_by_unload": (RESTART,),
+}
+"""Problem code (our own and the engine's) -> buttons. A code that is not here has a sentence and no button."""

@@ -1,0 +1,104 @@
+"""What lives as long as Blender runs and belongs to no file: the engine, the job under way, the last message."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import bpy
+from mathutils import Matrix
+
+from .problems import Problem
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from .client.install import Installation
+    from .client.jobs import EngineClient, Job
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the hypotheses go. Objects are remembered by session_uid: references die with an undo."""
+
+    kind: str
+    """KEYS: on the object itself; BESIDE: a new hand with its transform; FREE: a new hand at `matrix`."""
+    matrix: Matrix
+    """From the space of the request to the world."""
+    uid: int = 0
+    """Object that the request was made from; 0: none."""
+    name: str = ""
+
+    def find(self) -> bpy.types.Object | None:
+        """The object, if it still exists, under whatever name."""
+        return next((ob for ob in bpy.data.objects if ob.session_uid == self.uid), None)
+
+
+@dataclass
+class Run:
+    """One request, from the button to the shape keys."""
+
+    job: Job
+    target: Target
+    request: dict[str, Any]
+    """For the provenance: what was asked for, without the arrays."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What the panel says."""
+
+    text: str
+    code: str = ""
+    """Empty for news; else a key of problems.MENDS, or one without a button."""
+
+
+@dataclass
+class Session:
+    """The one instance is `session`."""
+
+    client: EngineClient | None = None
+    run: Run | None = None
+    notice: Notice | None = None
+    installation: Installation | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is under way."""
+        return self.run is not None
+
+    def engine(self) -> EngineClient:
+        """The engine's client; nothing is started by asking for it."""
+        if self.client is None:
+            from .client.jobs import EngineClient
+            from .engine_command import engine_command, log_path
+
+            self.client = EngineClient(engine_command, log_path())
+        return self.client
+
+    def submit(self, request: dict[str, Any], arrays: dict[str, np.ndarray], target: Target, **note: str) -> None:
+        """Send a request; `note` goes into the provenance beside it. Raises Problem when one is under way."""
+        if self.run is not None:
+            raise Problem("busy", "A request is under way: wait for it, or cancel it.")
+        self.notice = None
+        job = self.engine().submit({**request, "preview": True}, arrays)
+        self.run = Run(job, target, {**request, **note})
+
+    def cancel(self) -> None:
+        """Cancel the request under way, if there is one; the engine's answer ends it."""
+        if self.run is not None:
+            self.engine().cancel(self.run.job)
+
+    def shut_down(self) -> None:
+        """Forget the request, stop the engine and what is being installed, and wait until they are gone."""
+        self.run = None
+        self.notice = None
+        if self.installation is not None:
+            self.installation.cancel()
+            self.installation = None
+        if self.client is not None:
+            self.client.stop()
+            self.client = None
+
+
+session = Session()

@@ -1,0 +1,229 @@
+"""Joints out of armatures, and poses back onto them."""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+import pytest
+from mathutils import Euler, Matrix, Quaternion
+
+from hhmr_blender.apply import pose
+from hhmr_blender.capture import armature as capture
+from hhmr_blender.problems import Problem
+from hhmr_blender.rigs.tables import CHAINS, JOINTS, RIGS
+from hhmr_blender.template import template
+
+BLENDER_5 = bpy.app.version >= (5, 0, 0)
+
+
+def joints_at_rest(side: str = "right") -> np.ndarray:
+    hand = template()
+    return hand.regressor @ hand.side_vertices(side)
+
+
+def build(rig_id: str, sides: tuple[str, ...] = ("right",), joints: tuple[int, ...] = tuple(range(21))):
+    """Armature with the hand bones of a rig, at the template's joints; only the named joints get a bone."""
+    rig = next(one for one in RIGS if one.id == rig_id)
+    armature = bpy.data.armatures.new(rig_id)
+    ob = bpy.data.objects.new(rig_id, armature)
+    bpy.context.collection.objects.link(ob)
+    bpy.context.view_layer.objects.active = ob
+    ob.select_set(True)
+    bpy.ops.object.mode_set(mode="EDIT")
+    for side in sides:
+        places = joints_at_rest(side) + ([0.3, 0, 0] if side == "left" else [-0.3, 0, 0])
+        names = rig.bones(side)
+        wrist = armature.edit_bones.new(names[0])
+        wrist.head, wrist.tail = places[0], places[9]
+        for chain in CHAINS:
+            parent = wrist
+            for i, joint in enumerate(chain):
+                if not names[joint] or joint not in joints:
+                    continue
+                bone = armature.edit_bones.new(names[joint])
+                bone.head = places[joint]
+                bone.tail = places[joint + 1] if i < 3 else 2 * places[joint] - places[joint - 1]
+                bone.parent = parent
+                parent = bone
+    bpy.ops.object.mode_set(mode="OBJECT")
+    return ob
+
+
+def select_bones(ob: bpy.types.Object, names: set[str]) -> None:
+    for bone in ob.pose.bones:
+        (bone if BLENDER_5 else bone.bone).select = bone.name in names
+
+
+def curl(ob: bpy.types.Object, hand, rng: np.random.Generator) -> None:
+    """A random pose of the finger bones, within what bones do."""
+    for chain in CHAINS:
+        for joint in chain[:3]:
+            bone = ob.pose.bones[hand.controls[joint]]
+            turn = Euler(rng.uniform(-0.7, 0.7, 3)).to_quaternion()
+            if bone.rotation_mode == "QUATERNION":
+                bone.rotation_quaternion = turn
+            else:
+                bone.rotation_euler = turn.to_euler(bone.rotation_mode)
+    bpy.context.view_layer.update()
+
+
+def clear(ob: bpy.types.Object) -> None:
+    for bone in ob.pose.bones:
+        bone.matrix_basis = Matrix.Identity(4)
+    bpy.context.view_layer.update()
+
+
+def problem_of(ob: bpy.types.Object, keep: str = "ALL", side: str = "AUTO") -> str:
+    with pytest.raises(Problem) as caught:
+        capture.capture(ob, keep, side)
+    return caught.value.code
+
+
+@pytest.mark.parametrize("rig", ["mixamo", "ue4_mannequin", "rigify_metarig", "vroid"])
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_joints_of_a_rig_at_rest(rig: str, side: str) -> None:
+    ob = build(rig, (side,))
+    ob.matrix_world = Matrix.LocRotScale((1, 2, 3), Quaternion((1, 1, 0, 0)).normalized(), (2, 2, 2))
+    bpy.context.view_layer.update()
+    found = capture.capture(ob, "ALL", "AUTO")
+    places = joints_at_rest(side) + ([0.3, 0, 0] if side == "left" else [-0.3, 0, 0])
+    matrix = np.array(ob.matrix_world)
+    assert found.hand.side == side and found.hand.rig.id == rig
+    np.testing.assert_allclose(found.joints, places @ matrix[:3, :3].T + matrix[:3, 3], atol=1e-5)
+
+
+def test_joints_follow_the_pose(rng: np.random.Generator) -> None:
+    ob = build("mixamo")
+    hand = capture.choose(ob, "AUTO", None)
+    curl(ob, hand, rng)
+    found = capture.capture(ob, "ALL", "AUTO").joints
+    for joint in range(21):
+        head = ob.matrix_world @ ob.pose.bones[hand.bones[joint]].head
+        np.testing.assert_allclose(found[joint], head, atol=1e-6)
+
+
+def test_selected_bones_keep_their_fingers_and_the_palm() -> None:
+    ob = build("ue4_mannequin")
+    select_bones(ob, {"index_01_r", "index_02_r", "index_03_r", "thumb_02_r"})
+    joints = capture.capture(ob, "SELECTED", "AUTO").joints
+    known = {JOINTS[i] for i in np.flatnonzero(np.isfinite(joints).all(axis=1))}
+    assert known == {
+        "wrist", "thumb_cmc", "index_mcp", "middle_mcp", "ring_mcp", "pinky_mcp",
+        "index_pip", "index_dip", "index_tip", "thumb_mcp", "thumb_ip",
+    }  # fmt: skip
+
+
+def test_two_hands_need_a_side_or_a_selection() -> None:
+    ob = build("mixamo", ("right", "left"))
+    assert problem_of(ob) == "two_hands"
+    assert capture.capture(ob, "ALL", "LEFT").hand.side == "left"
+    select_bones(ob, {"mixamorig:LeftHandIndex2"})
+    assert capture.capture(ob, "SELECTED", "AUTO").hand.side == "left"
+    select_bones(ob, {"mixamorig:LeftHandIndex2", "mixamorig:RightHandIndex2"})
+    assert problem_of(ob, "SELECTED") == "two_hands"
+
+
+def test_no_hand_half_a_hand_no_bones() -> None:
+    bpy.ops.object.armature_add()
+    assert problem_of(bpy.context.object) == "no_hand"
+    half = build("mixamo", joints=(0, 1, 2, 3, 4, 5, 6, 7, 8))
+    assert problem_of(half) == "half_hand"
+    assert problem_of(half, "SELECTED") == "no_bones"
+    assert problem_of(half, side="LEFT") == "no_hand"
+    select_bones(half, {"mixamorig:RightHandIndex1"})
+    joints = capture.capture(half, "SELECTED", "AUTO").joints  # asked for by name, half a hand is welcome
+    assert np.isfinite(joints).all(axis=1).sum() == 4
+    bpy.ops.mesh.primitive_cube_add()
+    assert problem_of(bpy.context.object) == "no_armature"
+
+
+def test_a_bone_without_length_is_named() -> None:
+    ob = build("mixamo")
+    bone = ob.pose.bones["mixamorig:RightHandIndex1"]
+    bone.scale = (0, 0, 0)
+    bpy.context.view_layer.update()
+    with pytest.raises(Problem, match="RightHandIndex1") as caught:
+        capture.capture(ob, "ALL", "AUTO")
+    assert caught.value.code == "zero_length"
+
+
+@pytest.mark.parametrize("rig", ["mixamo", "ue4_mannequin", "rigify_metarig"])
+@pytest.mark.parametrize("mode", ["QUATERNION", "XYZ", "AXIS_ANGLE"])
+def test_pose_goes_out_and_comes_back(rig: str, mode: str, rng: np.random.Generator) -> None:
+    """20 random poses: read, cleared, written back; also from another place, turned and in another size."""
+    ob = build(rig)
+    ob.matrix_world = Matrix.LocRotScale((1, 2, 3), Quaternion((1, 1, 0, 0)).normalized(), (0.01, 0.01, 0.01))
+    bpy.context.view_layer.update()
+    hand = capture.choose(ob, "AUTO", None)
+    for _ in range(20):
+        for bone in ob.pose.bones:
+            bone.rotation_mode = "QUATERNION"
+        curl(ob, hand, rng)
+        wanted = capture.posed_joints(ob, hand)
+        clear(ob)
+        for bone in ob.pose.bones:
+            bone.rotation_mode = mode
+        moved = np.array(Matrix.LocRotScale((5, 1, 0), Euler((1, 2, 3)), (3, 3, 3)))
+        pose.write(ob, hand, wanted @ moved[:3, :3].T + moved[:3, 3], bpy.context.view_layer)
+        error = np.linalg.norm(capture.posed_joints(ob, hand) - wanted, axis=1) / 0.01
+        assert error.max() < 1e-5  # metres at the size of a hand
+
+
+def test_the_palm_stays_in_place(rng: np.random.Generator) -> None:
+    ob = build("mixamo")
+    hand = capture.choose(ob, "AUTO", None)
+    before = {name: ob.pose.bones[name].matrix.copy() for name in (hand.bones[0],)}
+    pose.write(ob, hand, joints_at_rest() @ np.diag([1, 1, 1]) + 4, bpy.context.view_layer)
+    assert all(ob.pose.bones[name].matrix == matrix for name, matrix in before.items())
+
+
+def test_a_generated_rigify_rig_is_posed_by_its_controls(rng: np.random.Generator) -> None:
+    import addon_utils  # on the path from `import bpy` on
+
+    addon_utils.enable("rigify", default_set=True)
+    bpy.ops.object.armature_human_metarig_add()
+    metarig = bpy.context.object
+    bpy.ops.object.mode_set(mode="EDIT")
+    arm = ("shoulder", "upper_arm", "forearm", "hand", "palm", "f_", "thumb")
+    for bone in list(metarig.data.edit_bones):
+        if not (bone.name.startswith(arm) and bone.name.endswith(".R")):
+            metarig.data.edit_bones.remove(bone)
+    bpy.ops.object.mode_set(mode="OBJECT")
+    bpy.ops.pose.rigify_generate()
+    rig = next(ob for ob in bpy.data.objects if ob.type == "ARMATURE" and ob is not metarig)
+    hand = capture.choose(rig, "AUTO", None)
+    assert hand.rig.id == "rigify_deform" and hand.controls[5] == "f_index.01.R"
+    for _ in range(3):
+        curl(rig, hand, rng)
+        wanted = capture.posed_joints(rig, hand)
+        clear(rig)
+        pose.write(rig, hand, wanted, bpy.context.view_layer)
+        assert np.linalg.norm(capture.posed_joints(rig, hand) - wanted, axis=1).max() < 1e-4
+
+
+def test_pose_operator_is_one_undo_step(hand: bpy.types.Object, rng: np.random.Generator) -> None:
+    rig = build("mixamo")
+    found = capture.choose(rig, "AUTO", None)
+    curl(rig, found, rng)
+    bpy.context.view_layer.objects.active = hand
+    rig.select_set(True)
+    bpy.ops.ed.undo_push(message="before")
+    before = capture.posed_joints(rig, found)
+    assert bpy.ops.hhmr.to_armature("EXEC_DEFAULT", True) == {"FINISHED"}
+    rig = bpy.data.objects["mixamo"]
+    after = capture.posed_joints(rig, found)
+    assert np.abs(after - before).max() > 0.005
+    np.testing.assert_allclose(after, joints_at_rest() + [-0.3, 0, 0], atol=1e-5)
+    bpy.ops.ed.undo()
+    bpy.context.view_layer.update()
+    np.testing.assert_allclose(
+        capture.posed_joints(bpy.data.objects["mixamo"], found), before, atol=1e-6
+    )
+
+
+def test_left_hand_does_not_pose_a_right_one() -> None:
+    rig = build("mixamo")
+    bpy.ops.hhmr.add_hand(side="LEFT")
+    rig.select_set(True)
+    with pytest.raises(RuntimeError, match="no left hand"):
+        bpy.ops.hhmr.to_armature()
