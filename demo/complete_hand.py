@@ -34,7 +34,7 @@ def install(package: Path, engine_python: Path) -> None:
 
 
 def add_partial_hand() -> tuple[bpy.types.Object, np.ndarray]:
-    """A new hand without thumb, index and middle finger (the paper's Figure 3); which vertices [V] it kept."""
+    """A new hand without thumb, index and middle finger (the paper's Figure 3); the vertices [V] it kept."""
     bpy.ops.hhmr.add_hand(side="RIGHT")
     hand = bpy.context.object
     with np.load(HAND, allow_pickle=False) as data:
@@ -64,9 +64,7 @@ def complete(hand: bpy.types.Object, method: str) -> bpy.types.Object:
         sys.exit(str(error).strip())
     completed = bpy.context.object
     keys = len(completed.data.shape_keys.key_blocks) - 1
-    print(
-        f"{keys} hands as shape keys, {time.monotonic() - start:.1f} s after the button, engine start included"
-    )
+    print(f"{keys} hands as shape keys, {time.monotonic() - start:.1f} s after the button, engine start too")
     return completed
 
 
