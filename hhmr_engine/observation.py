@@ -7,6 +7,7 @@ the hand's vertices in the palm frame, with a noise of their own, and the frame 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -21,23 +22,6 @@ from .hand.template import UNIT, HandTemplate
 FRAME_DEVIATION = (0.06, 0.06, 0.06, 0.08, 0.08, 0.08, 0.05)
 MAX_POINTS = 160  # independent observations in a mesh: neighbours say the same thing twice (engine.md)
 REGRESSION_NOISE = 0.3e-3 / UNIT  # what a joint regressor leaves open
-
-
-@dataclass(frozen=True)
-class Observation:
-    """Points that are known: target = operator @ vertices + sigma * noise.
-
-    operator [M,V], target [M,3] and sigma [M] in the palm frame's UNIT; joints [21,3] palm frame, NaN = unknown;
-    joint_sigma [21], inf = unknown; kept [V] bool; frame takes the palm frame to the user's space.
-    """
-
-    operator: Tensor
-    target: Tensor
-    sigma: Tensor
-    joints: Tensor
-    joint_sigma: Tensor
-    kept: Tensor
-    frame: PalmFrame
 
 
 def node_prior(template: HandTemplate) -> GaussianPrior:
@@ -63,8 +47,12 @@ class PointOperator:
         self.mean = self.rows @ prior.mean.reshape(-1, 3)  # [M,3]
         modes = torch.einsum("mn,rnc->mcr", self.rows, prior.scaled.unflatten(1, (-1, 3)))
         self.modes = modes  # [M,3,R]
-        self.gram = torch.einsum("mcr,mcs->mrs", modes, modes)  # [M,R,R]
         self.free = prior.mean.new_tensor(FRAME_DEVIATION) ** -2
+
+    @cached_property
+    def gram(self) -> Tensor:
+        """[M,R*R]: what each point adds to a precision; worth its memory for batches of masks only."""
+        return torch.einsum("mcr,mcs->mrs", self.modes, self.modes).flatten(1)
 
     def of_nodes(self, x: Tensor) -> Tensor:
         """The points [...,M,3] of node states x [...,3N]."""
@@ -85,7 +73,10 @@ class PointOperator:
         place = torch.where(known[..., None], target, self.mean)
         weighted = (weight[..., None] * residual).flatten(-2)  # [...,3M]
         modes = self.modes.reshape(3 * m, r)
-        precision = (weight @ self.gram.reshape(m, r * r)).unflatten(-1, (r, r))
+        if weight.dim() == 1:
+            precision = modes.T @ (modes * weight.repeat_interleave(3)[:, None])
+        else:
+            precision = (weight @ self.gram).unflatten(-1, (r, r))
         nuisance = frame_jacobian(place).flatten(-3, -2)  # [...,3M,7]
         heavy = nuisance * weight.repeat_interleave(3, -1)[..., None]
         cross = modes.T @ heavy  # [...,R,7]
@@ -108,6 +99,41 @@ class PointOperator:
         return step[:, 6], step[:, 3:6], step[:, :3]
 
 
+@dataclass(frozen=True)
+class Observation:
+    """Points that are known: target = operator @ vertices + sigma * noise.
+
+    points: the operator, None without a condition; target [M,3] and sigma [M] in the palm frame's UNIT; joints [21,3] palm frame, NaN = unknown;
+    joint_sigma [21], inf = unknown; kept [V] bool; frame takes the palm frame to the user's space.
+    """
+
+    points: PointOperator | None
+    target: Tensor
+    sigma: Tensor
+    joints: Tensor
+    joint_sigma: Tensor
+    kept: Tensor
+    frame: PalmFrame
+
+    def evidence(self, prior: GaussianPrior) -> Evidence:
+        """What was observed, about the prior's coefficients."""
+        return prior.nothing() if self.points is None else self.points.evidence(self.target, self.sigma)
+
+    def aligned(self, x: Tensor, points: Tensor) -> Tensor:
+        """Palm-frame points [n,P,3] of node states x [n,3N] under the small similarity that brings each onto target."""
+        if self.points is None:
+            return points
+        grow, turn, shift = self.points.align(x, self.target, self.sigma)
+        turned = points @ rotation_matrix(turn).transpose(-1, -2)
+        return torch.exp(grow)[:, None, None] * turned + shift[:, None]
+
+    def residual(self, x: Tensor) -> Tensor:
+        """Mean distance [n] of node states x [n,3N] from what was observed, UNIT; 0 without a condition."""
+        if self.points is None:
+            return x.new_zeros(len(x))
+        return (self.aligned(x, self.points.of_nodes(x)) - self.target).norm(dim=-1).mean(-1)
+
+
 def observe_joints(template: HandTemplate, joints: Tensor, rho: float) -> Observation:
     """joints [21,3] in any frame and scale, NaN = unknown; rho: their noise in millimetres at hand scale.
 
@@ -117,11 +143,11 @@ def observe_joints(template: HandTemplate, joints: Tensor, rho: float) -> Observ
     sigma = max(rho * 1e-3 / UNIT, REGRESSION_NOISE)
     points = joints[known]
     _check_spread(points)
-    operator = template.regressor[known]
+    operator = PointOperator(template, node_prior(template), template.regressor[known])
     palm = torch.zeros(21, dtype=torch.bool, device=joints.device)
     palm[list(PALM_JOINTS)] = True
     sigmas = torch.full((len(points),), sigma, device=joints.device)
-    frame = find_frame(template, operator, points, sigmas, palm[known])
+    frame = find_frame(operator, points, sigmas, palm[known])
     inside = torch.full_like(joints, torch.nan)
     inside[known] = frame.to_palm(points[None])[0]
     joint_sigma = torch.where(known, sigma, torch.inf)
@@ -136,10 +162,11 @@ def observe_vertices(template: HandTemplate, vertices: Tensor, rho: float) -> Ob
     chosen = _spread_points(template, kept)
     points = vertices[chosen]
     _check_spread(points)
-    operator = torch.nn.functional.one_hot(chosen, len(vertices)).to(vertices.dtype)
+    rows = torch.nn.functional.one_hot(chosen, len(vertices)).to(vertices.dtype)
+    operator = PointOperator(template, node_prior(template), rows)
     rigid = template.weights[:, list(PALM_BONES)].sum(1)[chosen] > 0.9
     sigmas = torch.full((len(points),), sigma, device=vertices.device)
-    frame = find_frame(template, operator, points, sigmas, rigid)
+    frame = find_frame(operator, points, sigmas, rigid)
     support = template.regressor.abs()
     covered = (support * kept).sum(1) / support.sum(1) > 0.98
     seen = template.regressor @ torch.nan_to_num(frame.to_palm(vertices[None])[0])
@@ -154,7 +181,7 @@ def observe_nothing(template: HandTemplate) -> Observation:
     frame = PalmFrame(v.new_full((1,), UNIT), torch.eye(3, device=v.device)[None], template.joints[9][None])
     none = v.new_zeros(0)
     return Observation(
-        v.new_zeros(0, len(v)),
+        None,
         none.reshape(0, 3),
         none,
         v.new_full((21, 3), torch.nan),
@@ -165,16 +192,14 @@ def observe_nothing(template: HandTemplate) -> Observation:
 
 
 def find_frame(
-    template: HandTemplate, operator: Tensor, points: Tensor, sigma: Tensor, rigid: Tensor, rounds: int = 12
+    operator: PointOperator, points: Tensor, sigma: Tensor, rigid: Tensor, rounds: int = 12
 ) -> PalmFrame:
     """The palm frame in which the prior explains `points` [M,3] best: Gauss-Newton MAP over frame and pose.
 
     Starts from the rigid points' Procrustes fit to the mean hand (all points, when fewer than three are rigid).
     Every round linearises log scale, rotation and translation beside the prior's coefficients; the frame is free.
     """
-    prior = node_prior(template)
-    seen = PointOperator(template, prior, operator)
-    mean, projected = seen.mean, seen.modes
+    prior, mean, projected = operator.prior, operator.mean, operator.modes
     if int(rigid.sum()) >= 3 and _spread(points[rigid]) > 1e-3:
         weights = rigid.to(points.dtype) + 1e-3
     else:

@@ -105,7 +105,7 @@ def _project(points: NDArray, half: float) -> NDArray:
 
 
 def _close_openings(vertices: NDArray, faces: NDArray) -> tuple[NDArray, NDArray]:
-    """A flat lid, with vertices of its own so that its rim is sharp, on every open loop such as the wrist's."""
+    """A flat lid on every open loop such as the wrist's, with vertices of its own so that its rim is sharp."""
     directed = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).astype(np.int64)
     size = vertices.shape[1]
     single = ~np.isin(directed @ [size, 1], directed @ [1, size])
@@ -125,7 +125,7 @@ def _close_openings(vertices: NDArray, faces: NDArray) -> tuple[NDArray, NDArray
 
 
 def paint(scene: Scene, hand: int, view: int, kept: NDArray | None, paper: Colour) -> NDArray[np.uint8]:
-    """The picture `[H, W, 3]` of one hand from one side; `kept [V]` bool is painted as clay, the rest as skin."""
+    """The picture `[H, W, 3]` of one hand from one side; `kept [V]` bool is painted as clay."""
     width, height = scene.size[0] * OVERSAMPLE, scene.size[1] * OVERSAMPLE
     seen = rasterise(scene.points[hand, view], scene.faces, width, height)
     lit = seen.interpolate(_illuminate(scene.normals[hand, view]), scene.faces)

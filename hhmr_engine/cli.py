@@ -1,0 +1,304 @@
+"""The `hhmr` command: generate, inpaint, train, serve, doctor.
+
+Exit code 0: done; 1: a fault of the engine, or doctor found a problem; 2: bad input; 130: stopped by Ctrl-C.
+Faults are one sentence on stderr. Sub-commands import what they need when they run, so `--help` is instant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from .version import VERSION
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from .engine import Engine, Hypotheses, Request
+
+OK, FAULT, BAD_INPUT, STOPPED = 0, 1, 2, 130
+_NOT_THE_USERS = {"internal", "out_of_memory", "cancelled_by_unload"}
+_REQUEST_FIELDS = ("side", "count", "seed", "steps", "rho", "method", "sampler", "guidance", "fit", "diverse")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_INPUT, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code (argparse itself leaves by SystemExit)."""
+    args = _parser().parse_args(argv)
+    try:
+        return args.run(args)
+    except KeyboardInterrupt:
+        print("hhmr: stopped.", file=sys.stderr)
+        return STOPPED
+    except Exception as exc:  # noqa: BLE001 the last stop before a user would see a traceback
+        if args.debug:
+            traceback.print_exc()
+        code, sentence = _explain(exc)
+        print(f"hhmr: {' '.join(sentence.split())}", file=sys.stderr)
+        return code
+
+
+def _explain(exc: Exception) -> tuple[int, str]:
+    """Exit code and sentence of a fault."""
+    from .inputs import InputError
+
+    if isinstance(exc, InputError):
+        return BAD_INPUT, str(exc)
+    engine = sys.modules.get(f"{__package__}.engine")
+    if engine is not None and isinstance(exc, engine.RequestError):
+        return (FAULT if exc.code in _NOT_THE_USERS else BAD_INPUT), str(exc)
+    if isinstance(exc, MemoryError):
+        return FAULT, "There is not enough memory: ask for fewer hypotheses."
+    if isinstance(exc, ModuleNotFoundError):
+        return FAULT, f"The package {exc.name} is missing: run 'hhmr doctor' to see what else is."
+    return FAULT, f"The engine made a mistake ({type(exc).__name__}: {exc}): add --debug to see where."
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="hhmr", description="Complete a partial hand: many plausible whole hands.")
+    parser.add_argument("--version", action="version", version=f"hhmr {VERSION}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="command")
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(run=run)
+        added.add_argument("--debug", action="store_true", help="show where a fault comes from")
+        return added
+
+    _add_sampling(command("generate", _generate, "make whole hands from nothing"))
+
+    inpaint = command("inpaint", _inpaint, "complete some joints, or a part of the template's mesh")
+    given = inpaint.add_mutually_exclusive_group(required=True)
+    given.add_argument(
+        "--joints",
+        type=Path,
+        metavar="FILE",
+        help="json or npz: joints [21,3] in metres, null or NaN = unknown",
+    )
+    given.add_argument(
+        "--mesh", type=Path, metavar="FILE", help="npz: vertices [V,3] in template order, NaN = missing"
+    )
+    inpaint.add_argument(
+        "--keep",
+        type=Path,
+        metavar="FILE",
+        help="npz: keep [V] true or false, or vertex numbers; with --mesh",
+    )
+    _add_sampling(inpaint)
+
+    train = command("train", _train, "train the network")
+    train.add_argument(
+        "--config", type=Path, metavar="TOML", help="settings; default: those of the shipped weights"
+    )
+    train.add_argument("--out", type=Path, required=True, help="folder of checkpoints and weights")
+    train.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
+    train.add_argument(
+        "--steps", type=_whole(1, 10**9), help="stop after so many steps, in place of the settings'"
+    )
+    train.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, mps")
+    train.add_argument("--data", type=Path, help="folder of recorded poses; default: HHMR_DATA")
+
+    serve = command("serve", _serve, "answer requests on stdin and stdout, for the Blender add-on")
+    _add_engine(serve)
+
+    doctor = command("doctor", _doctor, "say what the engine runs on, what is wrong and what to do")
+    doctor.add_argument("--json", action="store_true", help="for programs")
+    doctor.add_argument("--weights", type=Path, metavar="FILE", help="also look at this weight file")
+    return parser
+
+
+def _add_sampling(parser: argparse.ArgumentParser) -> None:
+    """Options of Request, under its own defaults: only what is given is handed on."""
+    add = parser.add_argument
+    later: Any = argparse.SUPPRESS
+    add(
+        "-n",
+        "--count",
+        type=_whole(1, 64),
+        default=later,
+        metavar="N",
+        help="hypotheses, 1 to 64 (default 8)",
+    )
+    add("--seed", type=_whole(0, 2**63 - 1), default=later, help="same seed, same hands (default 0)")
+    add("--side", choices=("right", "left"), default=later, help="which hand (default right)")
+    add("--out", required=True, metavar="X", help="writes X.npz, X.glb and X.png")
+    add("--steps", type=_whole(1, 250), default=later, help="denoising steps, 1 to 250 (default 10)")
+    add(
+        "--rho",
+        type=_millimetres,
+        default=later,
+        metavar="MM",
+        help="noise of what is given, in mm (default 1)",
+    )
+    add("--method", choices=("network", "gaussian"), default=later, help="gaussian: the baseline")
+    add("--sampler", choices=("dpm", "ddim"), default=later)
+    add("--guidance", choices=("preconditioned", "x0", "xt", "none"), default=later)
+    add(
+        "--fit", action="store_true", default=later, help="end with a fit of the skinned hand: bone rotations"
+    )
+    add(
+        "--no-diverse",
+        dest="diverse",
+        action="store_false",
+        default=later,
+        help="the first draws as they come",
+    )
+    _add_engine(parser)
+
+
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, mps")
+    parser.add_argument(
+        "--weights", type=Path, metavar="FILE", help="safetensors, in place of those that ship"
+    )
+    parser.add_argument("--threads", type=_whole(1, 1024), metavar="N", help="of the processor")
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.lstrip("+-").isdecimal() or not low <= int(text[:40]) <= high:
+            raise argparse.ArgumentTypeError(f"must be a whole number from {low} to {high}, not {text[:40]}")
+        return int(text)
+
+    return parse
+
+
+def _millimetres(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0.0 <= value <= 1000.0:
+        raise argparse.ArgumentTypeError(f"must be millimetres from 0 to 1000, not {text[:40]}")
+    return value
+
+
+def _generate(args: argparse.Namespace) -> int:
+    return _sample(args, "generate", None, None)
+
+
+def _inpaint(args: argparse.Namespace) -> int:
+    from .inputs import InputError, read_joints, read_mesh
+
+    if args.keep is not None and args.mesh is None:
+        raise InputError("--keep says which vertices of a mesh are kept: give --mesh with it.")
+    if args.joints is not None:
+        return _sample(args, "inpaint", read_joints(args.joints), None)
+    return _sample(args, "inpaint", None, read_mesh(args.mesh, args.keep))
+
+
+def _sample(
+    args: argparse.Namespace, task: str, joints: np.ndarray | None, vertices: np.ndarray | None
+) -> int:
+    """Ask the engine, then write the three files; nothing is computed for a place that can't be written to."""
+    from .inputs import InputError, output_paths
+
+    paths = output_paths(args.out)
+    from .engine import Request
+
+    chosen = {name: getattr(args, name) for name in _REQUEST_FIELDS if hasattr(args, name)}
+    request = Request(task=task, joints=joints, vertices=vertices, **chosen)
+    found = _run(_make_engine(args), request)
+    try:
+        _write(found, request, paths)
+    except OSError as exc:
+        raise InputError(
+            f"{args.out} cannot be written ({exc.strerror or exc}): give another --out."
+        ) from exc
+    names = ", ".join(path.name for path in paths.values())
+    print(
+        f"{len(found.vertices)} {found.side} hands in {found.seconds:.2f} s: {names} in {paths['.npz'].parent}"
+    )
+    return OK
+
+
+def _run(engine: Engine, request: Request) -> Hypotheses:
+    from tqdm import tqdm
+
+    # disable=None: no bar where stderr is not a terminal.
+    with tqdm(total=request.steps, unit="step", leave=False, disable=None) as bar:
+
+        def on_step(step: int, steps: int, preview: np.ndarray | None) -> None:
+            bar.total = steps
+            bar.update(step - bar.n)
+
+        return engine.run(request, on_step)
+
+
+def _write(found: Hypotheses, request: Request, paths: dict[str, Path]) -> None:
+    import numpy as np
+
+    from .export import glb_bytes, npz_bytes, write_files
+    from .sheet import Given, sheet_png
+
+    kept = None if request.vertices is None else np.isfinite(request.vertices).all(1)
+    picture = sheet_png(found, Given(request.joints, kept))
+    contents = {".npz": npz_bytes(found), ".glb": glb_bytes(found), ".png": picture}
+    write_files({paths[suffix]: content for suffix, content in contents.items()})
+
+
+def _make_engine(args: argparse.Namespace) -> Engine:
+    _check_device(args.device)
+    from .engine import Engine
+
+    return Engine(device=args.device, weights=args.weights, threads=args.threads)
+
+
+def _check_device(name: str) -> None:
+    """An InputError when torch does not know the device or has none of it here."""
+    import torch
+
+    from .inputs import InputError
+
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError, ValueError) as exc:
+        cause = str(exc).strip().split("\n")[0].rstrip(".")
+        raise InputError(
+            f"The device {name} cannot be used here ({cause}): leave out --device for the CPU."
+        ) from exc
+
+
+def _train(args: argparse.Namespace) -> int:
+    import tomllib
+
+    from .inputs import InputError
+
+    for option in ("config", "data"):
+        path = getattr(args, option)
+        if path is not None and not path.exists():
+            raise InputError(f"There is no {path} for --{option}: check the name.")
+    _check_device(args.device)
+    from .training.train import main as train
+
+    try:
+        return train(args) or OK
+    except tomllib.TOMLDecodeError as exc:
+        raise InputError(f"{args.config} is not TOML ({exc}): mend that line.") from exc
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from .serve import serve
+
+    return serve(lambda: _make_engine(args))
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    import json
+
+    from .doctor import as_text, examine
+
+    report = examine(args.weights)
+    print(json.dumps(report, indent=2) if args.json else as_text(report))
+    return OK if report["ok"] else FAULT

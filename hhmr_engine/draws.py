@@ -1,0 +1,129 @@
+"""Draws of hands in the palm frame: one observation, one seed, many hypotheses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .diffusion.gaussian import GaussianPrior
+from .diffusion.guidance import plain_x0, preconditioned, through_network
+from .diffusion.samplers import Denoise, ddim, dpm_solver_pp_2m
+from .diffusion.schedule import Schedule
+from .hand.template import UNIT, HandTemplate
+from .model.conditions import Conditions
+from .model.graph_unet import GraphDenoiser
+from .observation import Observation
+from .request import Request
+
+# Draws are made in batches of this size, padded, so that draw k is the same bytes however many are asked for.
+BATCH = 8
+# Log-SNR of the first and the last denoising step. At the first, the hand's Gaussian is a good description of it
+# (its widest direction has a signal-to-noise ratio of about 1), so that is where sampling starts, from the
+# conditioned Gaussian's exact marginal; pure noise (-inf) costs steps and diversity.
+FIRST, LAST = -1.5, 7.5
+# Where a finished hand is re-noised to see whether the network agrees with it.
+CONSISTENCY = 3.0
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Node states [n,3N] in the palm frame and their self-consistency [n] in millimetres at hand size."""
+
+    x: Tensor
+    consistency: np.ndarray
+
+
+class Sampler:
+    """Everything a request's draws share: the evidence, the encoded conditions, the guided denoiser."""
+
+    def __init__(
+        self,
+        template: HandTemplate,
+        prior: GaussianPrior,
+        network: tuple[GraphDenoiser, Schedule] | None,
+        observation: Observation,
+        request: Request,
+    ) -> None:
+        """template as tensors; network None draws from the conditioned Gaussian."""
+        self.prior, self.request, self.observation = prior, request, observation
+        self.evidence = observation.evidence(prior)
+        self.network = network
+        if network is not None:
+            model, self.schedule = network
+            self.encoded = model.encode(_conditions(template, observation), 1)
+            self.denoise = self._guided()
+
+    def draw(self, count: int, on_step: Callable[[int, int, Tensor], None]) -> Draws:
+        """`count` draws; on_step(done, total, states of the batch at hand)."""
+        batches = -(-count // BATCH)
+        states = [self._batch(i, batches, on_step) for i in range(batches)]
+        x = torch.cat(states)[:count]
+        return Draws(x, self._consistency(x))
+
+    def _batch(self, index: int, batches: int, on_step: Callable[[int, int, Tensor], None]) -> Tensor:
+        size, rank = len(self.prior.mean), self.prior.rank
+        noise = torch.stack([draw_noise(self.request.seed, index * BATCH + k, size + rank) for k in range(BATCH)])
+        noise = noise.to(self.prior.mean.device)
+        white, coefficients = noise[:, :size], noise[:, size:]
+        start = self.prior.sample(self.evidence, coefficients)
+        total = batches * self.request.steps
+        if self.network is None:
+            on_step((index + 1) * self.request.steps, total, start)
+            return start
+        levels = self.schedule.grid(self.request.steps, FIRST, LAST).to(white.device)
+        x = levels[0].sqrt() * start + (1 - levels[0]).sqrt() * white
+        solver = ddim if self.request.sampler == "ddim" else dpm_solver_pp_2m
+        return solver(
+            self.denoise, x, levels, on_step=lambda k, x0: on_step(index * self.request.steps + k + 1, total, x0)
+        )
+
+    def _predict(self, x: Tensor, alpha_bar: Tensor) -> Tensor:
+        assert self.network is not None
+        return self.network[0](x, alpha_bar, self.encoded, self.evidence)
+
+    def _guided(self) -> Denoise:
+        o, kind = self.observation, self.request.guidance
+        if kind == "none" or o.points is None:
+            return self._predict
+        if kind == "preconditioned":
+            return preconditioned(self._predict, self.prior, self.evidence)
+        target, sigma = o.target.flatten(), o.sigma.repeat_interleave(3)
+        form = plain_x0 if kind == "x0" else through_network
+        return form(self._predict, o.points.flat(), target, sigma)
+
+    def _consistency(self, x: Tensor) -> np.ndarray:
+        """How far the network moves a draw that is re-noised a little: what it would not have said, it changes.
+
+        The Gaussian's own measure, without a network, is how unlikely its coefficients are.
+        """
+        if self.network is None:
+            u = self.prior.coefficients(x) / self.prior.variance
+            return ((u**2).mean(1).sqrt()).cpu().numpy()
+        level = torch.sigmoid(torch.tensor(CONSISTENCY, device=x.device))
+        moved = []
+        for i in range(0, len(x), BATCH):
+            part = x[i : i + BATCH]
+            noise = draw_noise(0, 0, x.shape[1]).to(x.device)
+            moved.append(self._predict(level.sqrt() * part + (1 - level).sqrt() * noise, level) - part)
+        distance = torch.cat(moved).unflatten(1, (-1, 3)).norm(dim=2).mean(1)
+        return (distance * UNIT * 1e3).cpu().numpy()
+
+
+def draw_noise(seed: int, draw: int, size: int) -> Tensor:
+    """Standard normal noise [size] of one draw of a seed, the same on every device."""
+    key = np.random.SeedSequence((seed, draw)).generate_state(2, np.uint64)[0]
+    generator = torch.Generator().manual_seed(int(key >> np.uint64(1)))
+    return torch.randn(size, generator=generator)
+
+
+def _conditions(template: HandTemplate, observation: Observation) -> Conditions:
+    """The observation as the network's conditions, a batch of one."""
+    return Conditions(
+        joints=observation.joints[None],
+        joint_sigma=observation.joint_sigma[None],
+        kept=observation.kept[template.nodes][None],
+    )

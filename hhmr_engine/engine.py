@@ -1,0 +1,192 @@
+"""The one door to everything below: Engine.run(request, on_step) -> Hypotheses."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .diffusion.schedule import Schedule
+from .draws import Draws, Sampler
+from .hand.frame import PalmFrame
+from .hand.intersection import SelfIntersection
+from .hand.rotation import rotation_matrix
+from .hand.seam import SeamBlend
+from .hand.skeleton import PARENTS
+from .hand.template import UNIT, load_template
+from .model.checkpoint import load_network
+from .model.graph_unet import GraphDenoiser
+from .observation import Observation, node_prior, observe_joints, observe_nothing, observe_vertices
+from .request import Cancelled, Hypotheses, Request, RequestError, check
+from .selection import choose, score
+from .version import VERSION
+
+__all__ = ["Cancelled", "Engine", "Hypotheses", "Request", "RequestError"]
+
+DEFAULT_WEIGHTS = Path(__file__).with_name("weights") / "hhmr.safetensors"
+POOL = 2  # draws per hypothesis that is asked for, when the most different ones are kept
+# A hand's joints are explained by the prior within a few millimetres; more than this is no hand.
+STRANGE = 14.0
+
+OnStep = Callable[[int, int, np.ndarray | None], None]
+
+
+class Engine:
+    """Loads the hand at once and the network at the first request that needs it (or with `warm_up`)."""
+
+    def __init__(self, device: str = "cpu", weights: Path | None = None, threads: int | None = None) -> None:
+        """weights None: those that ship. threads None: torch's own choice. Raises ValueError for a bad device."""
+        if threads:
+            torch.set_num_threads(threads)
+        self.device = _device(device)
+        self.weights = weights or DEFAULT_WEIGHTS
+        self.arrays = load_template()
+        self.template = self.arrays.torch(self.device)
+        self.prior = node_prior(self.template)
+        self.intersection = SelfIntersection(self.arrays.faces, self.arrays.weights, np.array(PARENTS))
+        self._network: tuple[GraphDenoiser, Schedule] | None = None
+
+    def info(self) -> dict[str, object]:
+        """What runs here: for hello, status and `hhmr doctor`."""
+        exists = self.weights.is_file()
+        digest = hashlib.sha256(self.weights.read_bytes()).hexdigest()[:16] if exists else None
+        return {
+            "name": "HHMR",
+            "version": VERSION,
+            "device": str(self.device),
+            "weights": self.weights.name if exists else None,
+            "weights_sha256": digest,
+            "template": self.arrays.name,
+            "vertices": len(self.arrays.vertices),
+        }
+
+    def warm_up(self) -> None:
+        """Load the weights and run one step, so that the first request is as fast as the second."""
+        self.run(Request("generate", count=1, steps=1, diverse=False))
+
+    @torch.no_grad()
+    def run(self, request: Request, on_step: OnStep | None = None) -> Hypotheses:
+        """Hypotheses for a request. Raises RequestError, or what on_step raises (Cancelled) between two steps."""
+        started = time.perf_counter()
+        check(request, len(self.arrays.vertices))
+        flip = np.array([-1, 1, 1], np.float32) if request.side == "left" else np.ones(3, np.float32)
+        observation = self._observe(request, flip)
+        network = self.network() if request.method == "network" else None
+        sampler = Sampler(self.template, self.prior, network, observation, request)
+        pool = POOL * request.count if request.diverse else request.count
+
+        def report(done: int, total: int, x: Tensor) -> None:
+            if on_step is not None:
+                shown = self._world(observation, x[:1])[0] * flip if request.preview else None
+                on_step(done, total, shown)
+
+        draws = sampler.draw(pool, report)
+        return self._finish(request, observation, draws, flip, started)
+
+    def network(self) -> tuple[GraphDenoiser, Schedule]:
+        """The network and its schedule; raises RequestError when the weights are missing or don't fit."""
+        if self._network is None:
+            try:
+                model, schedule = load_network(self.weights, self.arrays, self.prior)
+            except FileNotFoundError:
+                text = f"There are no weights at {self.weights}."
+                raise RequestError("no_weights", text, "Reinstall, or choose the Gaussian method.") from None
+            except ValueError as exc:
+                code = "wrong_topology" if "topology" in str(exc) else "bad_weights"
+                raise RequestError(code, f"The weights can't be used: {exc}") from exc
+            self._network = model.to(self.device), schedule
+        return self._network
+
+    def _observe(self, request: Request, flip: np.ndarray) -> Observation:
+        if request.task == "generate":
+            return observe_nothing(self.template)
+        given = request.joints if request.joints is not None else request.vertices
+        assert given is not None
+        points = torch.from_numpy(np.asarray(given, np.float32) * flip).to(self.device)
+        observe = observe_joints if request.joints is not None else observe_vertices
+        try:
+            observation = observe(self.template, points, request.rho)
+        except ValueError as exc:
+            hint = "Select more of the hand, at least a part of the palm."
+            raise RequestError("degenerate", f"This fixes no hand: {exc}", hint) from exc
+        self._check_is_hand(request, observation)
+        return observation
+
+    def _check_is_hand(self, request: Request, observation: Observation) -> None:
+        """The Gaussian must explain what was given to within a few millimetres (more, if it is said to be noisy)."""
+        mean = self.prior.sample(observation.evidence(self.prior), self.prior.variance.new_zeros(1, self.prior.rank))
+        distance = float(observation.residual(mean)[0]) * UNIT * 1e3
+        if not distance < STRANGE + 3 * request.rho:
+            other = "left" if request.side == "right" else "right"
+            code = "bad_joints" if request.joints is not None else "bad_mesh"
+            text = f"This does not look like a {request.side} hand ({distance:.0f} mm off)."
+            raise RequestError(code, text, f"Check the order of the joints, or choose the {other} side.")
+
+    def _world(self, observation: Observation, x: Tensor) -> np.ndarray:
+        """Vertices [n,V,3] of node states in the user's frame (of a right hand)."""
+        palm = self.template.decoder @ x.unflatten(-1, (-1, 3))
+        frame = observation.frame
+        size = len(x)
+        frame = PalmFrame(
+            frame.scale.expand(size), frame.rotation.expand(size, 3, 3), frame.origin.expand(size, 3)
+        )
+        return frame.to_world(observation.aligned(x, palm)).cpu().numpy()
+
+    def _finish(
+        self,
+        request: Request,
+        observation: Observation,
+        draws: Draws,
+        flip: np.ndarray,
+        started: float,
+    ) -> Hypotheses:
+        x = draws.x
+        if not torch.isfinite(x).all():
+            raise RequestError("bad_weights", "The network gave no numbers.", "Reinstall its weights.")
+        rotations = None
+        if request.fit:
+            from .hand.fit import fit_skinned
+
+            fitted = fit_skinned(self.template, self.template.decoder @ x.unflatten(-1, (-1, 3)))
+            x = fitted.vertices[:, self.template.nodes].flatten(1)
+            rotations = fitted.rotations.cpu().numpy()
+        unit = float(observation.frame.scale[0])  # metres in the user's space per UNIT
+        residual = observation.residual(x).cpu().numpy()
+        vertices = self._world(observation, x)
+        if observation.kept.any():
+            given = np.asarray(request.vertices, np.float32) * flip
+            vertices = SeamBlend(self.arrays, observation.kept.cpu().numpy())(vertices, given)
+        crossing = self.intersection.percentage(vertices)
+        scores = score(residual * UNIT * 1e3, request.rho, crossing, draws.consistency)
+        joints = (self.arrays.regressor @ vertices).astype(np.float32)
+        best = choose(scores, joints / unit, request.count, request.diverse)
+        return Hypotheses(
+            vertices=(vertices * flip)[best].astype(np.float32),
+            joints=(joints * flip)[best],
+            faces=self.arrays.faces if request.side == "right" else self.arrays.faces[:, ::-1].copy(),
+            residual=(residual * unit)[best].astype(np.float32),
+            self_intersection=crossing[best],
+            score=scores[best],
+            draw=best.astype(np.int32),
+            spread=np.linalg.norm(joints[best].std(0), axis=-1).astype(np.float32),
+            seed=request.seed,
+            side=request.side,
+            seconds=time.perf_counter() - started,
+            rotations=None if rotations is None else rotations[best].astype(np.float32),
+        )
+
+
+def _device(name: str) -> torch.device:
+    """'auto', 'cpu', 'cuda', 'cuda:1', 'mps'; ValueError says when this machine has no such device."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    kind = name.split(":")[0]
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(kind, False):
+        raise ValueError(f"This machine has no device '{name}'; use cpu.")
+    return torch.device(name)

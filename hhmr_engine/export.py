@@ -1,0 +1,109 @@
+"""Result files: an npz with every figure, a glb with a morph target per hypothesis; all written or none."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .hand.normals import vertex_normals
+
+if TYPE_CHECKING:
+    from .engine import Hypotheses
+
+_FLOAT32 = 5126  # glTF's componentType
+_SKIN = (0.76, 0.42, 0.30, 1.0)  # linear
+
+
+def npz_bytes(found: Hypotheses) -> bytes:
+    """`np.load`-able arrays, best hypothesis first, in the frame, scale and side of what was given.
+
+    `vertices [n, V, 3]`, `faces [F, 3]`, `joints [n, 21, 3]`, `residual [n]` (metres, on what was given),
+    `self_intersection [n]` (per cent of faces, adjacent segments left out), `score [n]`, `draw [n]` (which
+    draw of the seed), `spread [21]` (metres), `seed`, `side`, and `rotations [n, 20, 3, 3]` after a fit.
+    """
+    arrays: dict[str, Any] = {
+        name: np.asarray(getattr(found, name), np.float32)
+        for name in ("vertices", "joints", "residual", "self_intersection", "score", "spread")
+    }
+    arrays |= {name: np.asarray(getattr(found, name), np.int32) for name in ("faces", "draw")}
+    if found.rotations is not None:
+        arrays["rotations"] = np.asarray(found.rotations, np.float32)
+    buffer = io.BytesIO()
+    np.savez(buffer, seed=np.int64(found.seed), side=np.str_(found.side), **arrays)
+    return buffer.getvalue()
+
+
+def glb_bytes(found: Hypotheses) -> bytes:
+    """A binary glTF with one mesh, the best hypothesis, and a morph target "Hypothesis k" for each of them.
+
+    Blender imports the targets as shape keys. Vertex order is the template's. Coordinates are written as
+    they are; glTF calls Y up, so Blender's importer turns what was given with Z up by a quarter.
+    """
+    import trimesh
+
+    vertices = np.asarray(found.vertices, np.float32)
+    normals = vertex_normals(vertices, found.faces)
+    names = [f"Hypothesis {k + 1}" for k in range(len(vertices))]
+    material = trimesh.visual.material.PBRMaterial(
+        name="Skin", baseColorFactor=_SKIN, metallicFactor=0.0, roughnessFactor=0.55
+    )
+    mesh = trimesh.Trimesh(
+        vertices[0],
+        found.faces,
+        vertex_normals=normals[0],
+        process=False,
+        visual=trimesh.visual.TextureVisuals(material=material),
+        metadata={"targetNames": names},  # becomes the mesh's extras, where importers look for names
+    )
+    name = f"HHMR hand {found.side}"
+    scene = trimesh.Scene()
+    scene.add_geometry(mesh, node_name=name, geom_name=name)
+
+    def add_targets(buffers: Any, tree: dict[str, Any]) -> None:
+        targets = [
+            {
+                "POSITION": _append(buffers, tree, f"position {k}", vertices[k] - vertices[0]),
+                "NORMAL": _append(buffers, tree, f"normal {k}", normals[k] - normals[0]),
+            }
+            for k in range(len(vertices))
+        ]
+        tree["meshes"][0]["primitives"][0]["targets"] = targets
+        tree["meshes"][0]["weights"] = [0.0] * len(targets)
+
+    return trimesh.exchange.gltf.export_glb(scene, include_normals=True, buffer_postprocessor=add_targets)
+
+
+def _append(buffers: Any, tree: dict[str, Any], key: str, data: NDArray) -> int:
+    """Add a VEC3 float accessor of its own to trimesh's glTF tree, which knows no morph targets."""
+    data = np.ascontiguousarray(data, "<f4")
+    buffers[key] = data.tobytes()
+    tree["accessors"][key] = {
+        "componentType": _FLOAT32,
+        "type": "VEC3",
+        "count": len(data),
+        "bufferView": len(buffers) - 1,
+        "byteOffset": 0,
+        "min": data.min(0).tolist(),
+        "max": data.max(0).tolist(),
+    }
+    return len(tree["accessors"]) - 1
+
+
+def write_files(contents: dict[Path, bytes]) -> None:
+    """Write every file beside its place first, then rename them all; an OSError leaves none half-written."""
+    parts: list[tuple[Path, Path]] = []
+    try:
+        for path, content in contents.items():
+            part = path.with_name(f".{path.name}.{os.getpid()}.part")
+            parts.append((part, path))
+            part.write_bytes(content)
+        for part, path in parts:
+            part.replace(path)
+    finally:
+        for part, _ in parts:
+            part.unlink(missing_ok=True)

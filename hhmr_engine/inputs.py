@@ -1,0 +1,177 @@
+"""Conditions and output names from the command line: files to arrays, faults to one sentence."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .hand.skeleton import JOINT_NAMES
+
+SUFFIXES = (".npz", ".glb", ".png")
+_MAX_BYTES = 256 * 1024 * 1024
+
+
+class InputError(Exception):
+    """What is wrong with what the user gave, and what to do: one sentence."""
+
+
+def read_joints(path: Path) -> NDArray[np.float32]:
+    """`joints [21, 3]` in metres from a json or npz file; a joint that is NaN or null is unknown."""
+    joints = _finite_or_nan(_read_array(path, "joints"), path, "joints")
+    if joints.shape != (21, 3):
+        raise InputError(
+            f"'joints' in {path} must be 21 joints of 3 coordinates, and is {_shape(joints)}: "
+            "write unknown joints as null or NaN."
+        )
+    unknown = np.isnan(joints)
+    partly = unknown.any(1) & ~unknown.all(1)
+    if partly.any():
+        joint = int(np.flatnonzero(partly)[0])
+        raise InputError(
+            f"Joint {joint} ({JOINT_NAMES[joint]}) in {path} has only some of its coordinates: "
+            "give all three or none."
+        )
+    if unknown.all():
+        raise InputError(f"No joint in {path} is known: give at least a few, or use 'hhmr generate'.")
+    return joints
+
+
+def read_mesh(path: Path, keep: Path | None = None) -> NDArray[np.float32]:
+    """`vertices [V, 3]` in template order from an npz file; a vertex that is NaN is missing.
+
+    `keep`: an npz file with `keep`, either `[V]` bool or vertex numbers; every other vertex becomes NaN.
+    """
+    if path.suffix.lower() == ".json":
+        raise InputError(f"{path} must be an npz file with 'vertices [V, 3]' in template order.")
+    vertices = _finite_or_nan(_read_array(path, "vertices"), path, "vertices")
+    if vertices.ndim != 2 or vertices.shape[1] != 3:
+        raise InputError(
+            f"'vertices' in {path} must be [V, 3] in template order, and is {_shape(vertices)}: "
+            "write missing vertices as NaN."
+        )
+    vertices[np.isnan(vertices).any(1)] = np.nan
+    if keep is not None:
+        vertices[~_read_keep(keep, len(vertices))] = np.nan
+    if np.isnan(vertices).all():
+        where = f"{path} and {keep} have no vertex in common" if keep else f"No vertex in {path} is known"
+        raise InputError(f"{where}: keep at least a part of the hand, or use 'hhmr generate'.")
+    return vertices
+
+
+def _read_keep(path: Path, count: int) -> NDArray[np.bool_]:
+    keep = _read_array(path, "keep")
+    if keep.dtype == bool and keep.shape == (count,):
+        return keep
+    if keep.dtype.kind in "iu" and keep.ndim == 1:
+        wrong = (keep < 0) | (keep >= count)
+        if wrong.any():
+            raise InputError(
+                f"'keep' in {path} names vertex {int(keep[wrong][0])}, and the mesh has {count}: "
+                f"use numbers from 0 to {count - 1}."
+            )
+        mask = np.zeros(count, bool)
+        mask[keep] = True
+        return mask
+    raise InputError(
+        f"'keep' in {path} must be {count} times true or false, or a list of vertex numbers, and is "
+        f"{_shape(keep)} of {keep.dtype}: write it so."
+    )
+
+
+def _read_array(path: Path, name: str) -> NDArray:
+    """The array of that name from an npz file, or from a json object (or a bare json list)."""
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise InputError(f"{path} is larger than {_MAX_BYTES >> 20} MiB: give one hand only.")
+        if path.suffix.lower() == ".npz":
+            return _from_npz(path, name)
+        return _from_json(json.loads(path.read_text("utf-8-sig")), path, name)
+    except FileNotFoundError:
+        raise InputError(f"There is no file {path}: check the name.") from None
+    except OSError as exc:
+        raise InputError(
+            f"{path} cannot be read ({exc.strerror or exc}): check the name and rights."
+        ) from exc
+    except (UnicodeDecodeError, json.JSONDecodeError) as exc:
+        raise InputError(f"{path} is not json ({exc}): give a json or npz file with '{name}'.") from exc
+    except RecursionError:
+        raise InputError(f"{path} is nested too deeply: give a json or npz file with '{name}'.") from None
+
+
+def _from_npz(path: Path, name: str) -> NDArray:
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            if not isinstance(data, np.lib.npyio.NpzFile):
+                raise InputError(f"{path} holds a bare array: save it with np.savez and the name '{name}'.")
+            if name not in data.files:
+                found = ", ".join(data.files[:8]) or "nothing"
+                raise InputError(f"{path} has no '{name}' (it holds {found}): save the array by that name.")
+            return data[name]
+    except (ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as exc:
+        raise InputError(
+            f"{path} is not a readable npz file of plain numbers ({exc}): write it again."
+        ) from exc
+
+
+def _from_json(value: Any, path: Path, name: str) -> NDArray:
+    if isinstance(value, dict):
+        if name not in value:
+            found = ", ".join(list(value)[:8]) or "nothing"
+            raise InputError(f"{path} has no '{name}' (it holds {found}): write the joints by that name.")
+        value = value[name]
+    if isinstance(value, list):
+        value = [[None] * 3 if row is None else row for row in value]
+    try:
+        return np.array(value, np.float64)  # None becomes NaN
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(
+            f"'{name}' in {path} must be 21 lists of 3 numbers: write unknown joints as null."
+        ) from None
+
+
+def _finite_or_nan(array: NDArray, path: Path, name: str) -> NDArray[np.float32]:
+    """A float32 copy in which everything is a finite number or NaN."""
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"'{name}' in {path} must hold numbers, and is {array.dtype}: write metres.")
+    with np.errstate(over="ignore"):
+        result = np.array(array, np.float32)
+    if np.isinf(result).any():
+        raise InputError(f"'{name}' in {path} holds infinite numbers: write NaN for what is unknown.")
+    return result
+
+
+def _shape(array: NDArray) -> str:
+    return " x ".join(map(str, array.shape)) or "a single value"
+
+
+def output_paths(out: str) -> dict[str, Path]:
+    """Where X.npz, X.glb and X.png go for `--out X` (a known ending is taken off), by ending.
+
+    Looked at before anything is computed: an InputError says why nothing could be written there.
+    """
+    base = Path(out)
+    if base.suffix.lower() in SUFFIXES:
+        base = base.with_suffix("")
+    if not base.name or out.endswith(("/", "\\")) or (base.is_dir() and not Path(out).suffix):
+        raise InputError(f"{out} is a folder: give a name in it, such as {base / 'hands'}.")
+    folder = base.parent
+    if not folder.is_dir():
+        raise InputError(f"The folder {folder} does not exist: make it, or give another --out.")
+    paths = {suffix: base.with_name(base.name + suffix) for suffix in SUFFIXES}
+    blocked = next((path for path in paths.values() if path.is_dir()), None)
+    if blocked is not None:
+        raise InputError(f"{blocked} is a folder: give another --out.")
+    probe = paths[".npz"].with_name(f".{base.name}.part")
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as exc:
+        raise InputError(
+            f"Nothing can be written to {folder} ({exc.strerror or exc}): give another --out."
+        ) from exc
+    return paths
