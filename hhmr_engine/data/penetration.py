@@ -13,7 +13,7 @@ import numpy as np
 from ..hand.dof import DOF_NAMES, LIMITS
 from ..hand.skeleton import FINGER_BONES, LONG_FINGERS, PALM_BONES
 from ..hand.template import HandTemplate
-from .kinematics import DOF_BONE, Skeleton, bone_ends, pose_skeleton, subtree
+from .kinematics import DOF_BONE, Skeleton, bone_directions, bone_ends, pose_skeleton, subtree
 
 MARGIN = 0.002
 ROUNDS = 24
@@ -21,8 +21,10 @@ ROUNDS = 24
 WEB = 0.4
 # A capsule is fitted to the skin that follows its bone at least this much; EVEN weighs its prior.
 FOLLOWS, EVEN = 0.35, 0.3
-# Where a metacarpal's capsule ends short of the knuckle, and how far beside the bone its thickness is measured.
-KNUCKLE, SLAB = 0.85, 0.01
+# Where along a metacarpal its capsule ends, so that its round end reaches the knuckle, and how far beside the bone its thickness is measured.
+KNUCKLE, SLAB = 0.72, 0.01
+# Proximal and distal phalanx of one finger, which close on each other.
+SAME_FINGER = [(FINGER_BONES[finger][1], FINGER_BONES[finger][3]) for finger in LONG_FINGERS]
 # How readily an angle gives way, relative to flexion.
 GIVE = np.array(
     [0.6 if "_abd" in name else 0.3 if "meta" in name or "twist" in name else 1.0 for name in DOF_NAMES]
@@ -51,8 +53,16 @@ class Contacts:
     second: np.ndarray  # [N,P,3]
 
 
-def measure_proxies(template: HandTemplate, margin: float = MARGIN) -> Proxies:
-    """Fit the capsules to the rest mesh. A pair nearer than `margin` at rest only has to stay that far."""
+def measure_proxies(
+    template: HandTemplate,
+    margin: float = MARGIN,
+    offsets: np.ndarray | None = None,
+    lengths: np.ndarray | None = None,
+) -> Proxies:
+    """Fit the capsules to the rest mesh. A pair nearer than `margin` at rest only has to stay that far.
+
+    `offsets` [20,3] and `lengths` [20] make another rest hand (see pose_skeleton); give them to `part` too.
+    """
     bones = [bone for finger in FINGER_BONES.values() for bone in finger]
     dominant = template.weights.argmax(1)
     palm = template.vertices[np.isin(dominant, PALM_BONES)]
@@ -64,9 +74,14 @@ def measure_proxies(template: HandTemplate, margin: float = MARGIN) -> Proxies:
     ]
     pairs = np.array([(bones.index(a), bones.index(b)) for a, b in _bone_pairs()])
     ends, radius = np.array([fit[0] for fit in fits]), np.array([fit[1] for fit in fits])
+    if lengths is not None:
+        along = bone_directions(template)[bones]
+        ends += (lengths[bones, None] - 1.0)[:, None] * (ends @ along[..., None]) * along[:, None]
     bare = Proxies(np.array(bones), ends, radius, pairs[:, 0], pairs[:, 1], np.zeros(len(pairs)))
-    rest_gap = -find_contacts(bare, pose_skeleton(template, np.zeros((1, len(DOF_NAMES))))).depth[0]
-    return replace(bare, margin=np.minimum(margin, rest_gap))
+    rest = pose_skeleton(template, np.zeros((1, len(DOF_NAMES))), offsets, lengths)
+    rest_gap = -find_contacts(bare, rest).depth[0]
+    itself = [(a, b) in SAME_FINGER for a, b in _bone_pairs()]  # may touch: its flesh gives way
+    return replace(bare, margin=np.minimum(np.where(itself, 0.0, margin), rest_gap))
 
 
 def _bone_pairs() -> Iterator[tuple[int, int]]:
@@ -78,6 +93,7 @@ def _bone_pairs() -> Iterator[tuple[int, int]]:
         yield from ((a, b) for a in thumb for b in one[1:] if (a, b) != (thumb[0], long[0][1]))
         yield from ((a, one[0]) for a in thumb[1:])
         yield from ((a[bone], one[0]) for a in long for bone in (2, 3))
+    yield from SAME_FINGER
 
 
 def _capsule(template: HandTemplate, bone: int, skin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -115,7 +131,7 @@ def _capsule(template: HandTemplate, bone: int, skin: np.ndarray) -> tuple[np.nd
 def _slab(template: HandTemplate, bone: int, palm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Ends [2,3] and radii [2] of the palm around a metacarpal: as thick as the skin in front and behind.
 
-    Measured on the palm's vertices [M,3] beside the bone, near both ends of what the knuckle leaves.
+    Measured on the palm's vertices [M,3] beside the bone, where the capsule ends.
     """
     head, end = bone_ends(template)[bone].astype(np.float64)
     ends, radius = [], []

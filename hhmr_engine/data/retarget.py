@@ -67,9 +67,8 @@ def retarget(template: HandTemplate, pose_set: PoseSet, prior: AnglePrior) -> Re
     hands, joints = _unmirror(template, hands, cost, joints, calibration, prior)
     error = np.nanmean(residuals(template, hands, calibration, joints), axis=1)
     angles = hands.angles.astype(np.float32)
-    clear, is_clear = part(
-        template, measure_proxies(template), angles, offsets=calibration.offsets, lengths=calibration.lengths
-    )
+    shape = {"offsets": calibration.offsets, "lengths": calibration.lengths}
+    clear, is_clear = part(template, measure_proxies(template, **shape), angles, **shape)
     return Retargeted(
         pose_set.name, angles, clear, is_clear, calibration, joints, 1000.0 * error, split, pose_set.group
     )
