@@ -202,7 +202,9 @@ def command_demo(arguments: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="hhmr-blender-") as resources:
         command = [str(python), str(ROOT / "demo" / "complete_hand.py"), "--extension", str(package)]
         command += ["--engine-python", str(python), "--out", str(out)]
-        return subprocess.run(command, env={**os.environ, "BLENDER_USER_RESOURCES": resources}).returncode
+        environment = {**os.environ, "BLENDER_USER_RESOURCES": resources}
+        # Away from the checkout, so that only what is in the zip can be found.
+        return subprocess.run(command, env=environment, cwd=resources).returncode
 
 
 @dataclass

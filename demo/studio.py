@@ -9,11 +9,11 @@ import bpy
 import numpy as np
 from mathutils import Matrix, Vector
 
-SKIN = (0.80, 0.40, 0.27)
-KEPT = (0.010, 0.24, 0.32)
+SKIN = (0.76, 0.35, 0.21)
+KEPT = (0.006, 0.20, 0.28)
 INSIDE = (0.42, 0.62, 0.66)
-BACKDROP = (0.46, 0.56, 0.60)
-PLINTH = (0.86, 0.84, 0.81)
+BACKDROP = (0.42, 0.60, 0.68)
+PLINTH = (0.92, 0.89, 0.85)
 TINT = "given"  # the point attribute that is 1 where the hand was given and 0 where it was completed
 SAMPLES = 20
 WIDTH, HEIGHT = 1280, 688
@@ -127,13 +127,13 @@ def add_lamp(name: str, place: tuple, target: tuple, size: float, watts: float, 
 
 def add_lamps(target: tuple = (0.0, 0.0, 0.15)) -> None:
     """A large warm key from the upper left, a cool fill from the right, a rim from behind."""
-    add_lamp("Key", (-1.3, -1.2, 1.5), target, 0.7, 38, (1.0, 0.94, 0.87))
-    add_lamp("Fill", (1.7, -1.3, 0.8), target, 1.4, 4, (0.85, 0.92, 1.0))
-    add_lamp("Rim", (0.9, 0.9, 1.3), target, 0.5, 16, (1.0, 0.96, 0.92))
+    add_lamp("Key", (-1.3, -1.2, 1.5), target, 0.6, 62, (1.0, 0.94, 0.87))
+    add_lamp("Fill", (1.7, -1.3, 0.8), target, 1.4, 5, (0.85, 0.92, 1.0))
+    add_lamp("Rim", (0.9, 0.9, 1.3), target, 0.5, 30, (1.0, 0.96, 0.92))
     world = bpy.data.worlds.new("Studio")
     world.use_nodes = True
     world.node_tree.nodes["Background"].inputs["Color"].default_value = (0.9, 0.93, 1.0, 1)
-    world.node_tree.nodes["Background"].inputs["Strength"].default_value = 0.3
+    world.node_tree.nodes["Background"].inputs["Strength"].default_value = 0.35
     bpy.context.scene.world = world
 
 
@@ -157,7 +157,7 @@ def build_stage() -> None:
     add_plinth("Front step", (0.098, -0.04), (0.72, 0.16), FRONT)
     add_plinth("Back step", (0.098, 0.16), (0.72, 0.24), BACK)
     add_lamps()
-    add_camera((0.0, -2.1, 0.62), (-0.012, 0.05, 0.205), 1.1)
+    add_camera((0.0, -2.1, 0.62), (-0.012, 0.05, 0.215), 1.12)
 
 
 def stand(hand: bpy.types.Object, place: tuple[float, float, float], turn: float) -> None:
