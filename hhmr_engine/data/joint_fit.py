@@ -1,15 +1,16 @@
 """Gauss-Newton fits of the posed skeleton to recorded joints, all hands at once, in numpy float64.
 
 Unknown per hand: 24 angles, a rotation and a translation. Shared by a source: the calibration (bone lengths,
-axis offsets, scale, and where its wrist and thumb CMC lie). The shared part is solved by eliminating the hands
-from the normal equations (Schur complement). Lengths in metres of our hand.
+axis offsets, scale, and where its wrist and thumb CMC lie). The shared part is solved by eliminating the
+hands from the normal equations (Schur complement). Lengths in metres of our hand.
 """
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
-from ..hand.dof import LIMITS
+from ..hand.dof import DOF_NAMES, LIMITS
 from ..hand.rotation import rotation_matrix
 from ..hand.skeleton import PARENTS
 from ..hand.template import HandTemplate
@@ -22,6 +23,7 @@ LENGTH_SIGMA, OFFSET_SIGMA, SHIFT_SIGMA = 0.15, 0.12, 0.008
 SHIFTED = (0, 1)  # joints whose place is a convention: wrist and thumb CMC
 RIGID_JOINTS = (0, 1, 2, 5, 9, 13, 17)  # what a first alignment may rely on
 HAND = 30  # unknowns per hand: angles, rotation, translation
+BENDING = [row for row, name in enumerate(DOF_NAMES) if name.endswith(("mcp_flex", "pip_flex"))]
 SHARED = 20 + 60 + 3 * len(SHIFTED) + 1
 
 
@@ -154,19 +156,30 @@ def _stretch_arms(template: HandTemplate) -> np.ndarray:
         arms[bone, MOVED_JOINTS[bone]] = ends[bone, 1] - ends[bone, 0]
     for child in (bone for bone in range(20) if PARENTS[bone] == 0):  # the wrist carries five bones
         below = MOVED_JOINTS[child].copy()
-        below[1 if child == 1 else 0] |= child == 1
+        below[1] |= child == 1  # the thumb CMC is a joint; where the other four begin is none
         arms[0, below] = ends[child, 0] - ends[0, 0]
     return along[:, None] * (arms @ along[..., None])
 
 
+class _System(NamedTuple):
+    """The hands' normal equations, and what the shared part needs of them."""
+
+    curvature: np.ndarray  # [N,30,30] with the prior
+    gradient: np.ndarray  # [N,30] with the prior
+    jacobian: np.ndarray  # [N,63,30] of the joints, weighted
+    error: np.ndarray  # [N,63] of the joints, weighted
+    weight: np.ndarray  # [N,21]
+    skeleton: Skeleton
+
+
 def _normal_equations(
     template: HandTemplate, hands: Hands, calibration: Calibration, joints: np.ndarray, prior: AnglePrior
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Skeleton]:
-    """Per hand: H [N,30,30], gradient [N,30], and weighted J [N,63,30], r [N,63] of the joints alone."""
+) -> _System:
     skeleton, turned, placed = _predict(template, hands, calibration)
     error = np.nan_to_num(placed - joints * calibration.scale)
     weight = _robust_weight(error, joints)
-    jacobian = (weight[..., None, None] * _hand_jacobian(hands, skeleton, turned)).reshape(len(joints), 63, HAND)
+    jacobian = weight[..., None, None] * _hand_jacobian(hands, skeleton, turned)
+    jacobian = jacobian.reshape(len(joints), 63, HAND)
     error = (weight[..., None] * error).reshape(len(joints), 63)
     curvature = jacobian.transpose(0, 2, 1) @ jacobian
     gradient = (jacobian.transpose(0, 2, 1) @ error[..., None])[..., 0]
@@ -175,7 +188,7 @@ def _normal_equations(
     curvature[:, :24, :24] += prior.root.T @ prior.root
     curvature[:, np.arange(24), np.arange(24)] += (beyond != 0.0) / LIMIT_SIGMA**2
     gradient[:, :24] += pull @ prior.root + beyond / LIMIT_SIGMA**2
-    return curvature, gradient, jacobian, error, skeleton
+    return _System(curvature, gradient, jacobian, error, weight, skeleton)
 
 
 def _robust_weight(error: np.ndarray, joints: np.ndarray) -> np.ndarray:
@@ -205,12 +218,12 @@ def _moved(hands: Hands, step: np.ndarray) -> Hands:
 
 
 def _chosen(rows: np.ndarray, one: Hands, other: Hands) -> Hands:
-    """Row by row: `one` where `rows`, else `other`."""
+    """Row by row: `one` where `rows` [N], else `other`."""
+    flat, square = rows[:, None], rows[:, None, None]
     return Hands(
-        *(
-            np.where(rows.reshape(-1, *[1] * (getattr(one, name).ndim - 1)), getattr(one, name), getattr(other, name))
-            for name in ("angles", "rotation", "translation")
-        )
+        np.where(flat, one.angles, other.angles),
+        np.where(square, one.rotation, other.rotation),
+        np.where(flat, one.translation, other.translation),
     )
 
 
@@ -228,11 +241,9 @@ def fit_hands(
     """
     if start is None:
         closed = prior.mean.copy()
-        closed[[7, 8, 11, 12, 15, 16, 19, 20]] += 0.7
-        ends = [
-            fit_hands(template, joints, calibration, prior, rounds, first_guess(template, joints, calibration.scale, pose))
-            for pose in (prior.mean, closed)
-        ]
+        closed[BENDING] += 0.7
+        starts = [first_guess(template, joints, calibration.scale, pose) for pose in (prior.mean, closed)]
+        ends = [fit_hands(template, joints, calibration, prior, rounds, start) for start in starts]
         better = ends[0][1] <= ends[1][1]
         return _chosen(better, ends[0][0], ends[1][0]), np.minimum(ends[0][1], ends[1][1])
     hands, damping = start, np.full(len(joints), 1e-2)
@@ -250,9 +261,7 @@ def fit_hands(
     return hands, cost
 
 
-def calibrate(
-    template: HandTemplate, joints: np.ndarray, prior: AnglePrior, rounds: int = 25
-) -> Calibration:
+def calibrate(template: HandTemplate, joints: np.ndarray, prior: AnglePrior, rounds: int = 25) -> Calibration:
     """One calibration for all `joints` [N,21,3], solved together with their poses."""
     size = np.nanmedian(np.linalg.norm(joints[:, 5:] - joints[:, 9:10], axis=-1))
     rest = pose_skeleton(template, prior.mean[None]).joints
@@ -262,7 +271,8 @@ def calibrate(
     cost = np.inf
     damping = 1e-3
     for _ in range(rounds):
-        total = energy(template, hands, calibration, joints, prior).sum() + len(joints) * _stiffness(calibration)
+        total = energy(template, hands, calibration, joints, prior).sum()
+        total += len(joints) * _stiffness(calibration)
         if total < cost:
             cost, kept, damping = total, (hands, calibration), damping * 0.3
         else:
@@ -281,13 +291,12 @@ def _joint_step(
     damping: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """One Gauss-Newton step of all hands [N,30] and of the calibration [SHARED]."""
-    curvature, gradient, jacobian, error, skeleton = _normal_equations(template, hands, calibration, joints, prior)
+    system = _normal_equations(template, hands, calibration, joints, prior)
+    curvature, gradient, jacobian, error, weight, skeleton = system
     diagonal = np.arange(HAND)
     curvature[:, diagonal, diagonal] *= 1.0 + damping
-    placed = np.nan_to_num(_predict(template, hands, calibration)[2] - joints * calibration.scale)
-    weight = np.repeat(_robust_weight(placed, joints), 3, axis=1)
-    common = _shared_jacobian(template, hands, calibration, skeleton, joints).reshape(len(joints), 63, SHARED)
-    common = weight[..., None] * common
+    common = _shared_jacobian(template, hands, calibration, skeleton, joints)
+    common = (weight[..., None, None] * common).reshape(len(joints), 63, SHARED)
     mixed = jacobian.transpose(0, 2, 1) @ common  # [N,30,SHARED]
     solved = np.linalg.solve(curvature, np.concatenate([mixed, gradient[..., None]], -1))
     value, precision = _calibration_prior(calibration)

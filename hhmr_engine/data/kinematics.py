@@ -121,4 +121,3 @@ def subtree() -> np.ndarray:
             below[ancestor, bone] = True
             ancestor = PARENTS[ancestor]
     return below
-

@@ -6,7 +6,8 @@ bones apart, and an angle gives way by the torque it feels. A hand that is clear
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -21,7 +22,8 @@ ROUNDS = 24
 WEB = 0.4
 # A capsule is fitted to the skin that follows its bone at least this much; EVEN weighs its prior.
 FOLLOWS, EVEN = 0.35, 0.3
-# Where along a metacarpal its capsule ends, so that its round end reaches the knuckle, and how far beside the bone its thickness is measured.
+# Where along a metacarpal its capsule ends, so that the round end reaches the knuckle, and how far beside the
+# bone its thickness is measured.
 KNUCKLE, SLAB = 0.72, 0.01
 # Proximal and distal phalanx of one finger, which close on each other.
 SAME_FINGER = [(FINGER_BONES[finger][1], FINGER_BONES[finger][3]) for finger in LONG_FINGERS]
@@ -51,6 +53,9 @@ class Contacts:
     normal: np.ndarray  # [N,P,3] unit, from the first capsule to the second
     first: np.ndarray  # [N,P,3] nearest point on the first capsule's axis
     second: np.ndarray  # [N,P,3]
+
+
+Group = TypeVar("Group", Skeleton, Contacts)
 
 
 def measure_proxies(
@@ -200,9 +205,9 @@ def part(
     return angles, clear
 
 
-def _take(group, rows: np.ndarray):
-    """The chosen rows of every array of a Skeleton or Contacts."""
-    return type(group)(*(getattr(group, name)[rows] for name in group.__dataclass_fields__))
+def _take(group: Group, rows: np.ndarray) -> Group:
+    """The chosen rows of every array."""
+    return type(group)(*(getattr(group, field.name)[rows] for field in fields(group)))
 
 
 def yielding(proxies: Proxies, hands: Skeleton, contacts: Contacts) -> np.ndarray:

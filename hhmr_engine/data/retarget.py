@@ -19,14 +19,14 @@ from .splits import TRAIN, split_groups
 
 CALIBRATION_FRAMES = 160
 PRIOR_SAMPLES = 4000
-# A recording's hand may be the wrong one: its mirror image is tried where the fit is this bad, and taken where
-# it lowers the energy this much.
+# A recording's hand may be the wrong one: its mirror image is tried where the fit is this bad, and taken
+# where it lowers the energy this much.
 SUSPICIOUS_MM, CLEARLY_BETTER = 3.5, 0.6
 
 
 @dataclass(frozen=True)
 class Retargeted:
-    """One source on our hand. The skeleton of a frame is (angles, calibration.offsets, calibration.lengths)."""
+    """One source on our hand; a frame is posed by its angles and the calibration's offsets and lengths."""
 
     name: str
     angles: np.ndarray  # [N,24] radians, float32: the recorded pose
@@ -67,8 +67,9 @@ def retarget(template: HandTemplate, pose_set: PoseSet, prior: AnglePrior) -> Re
     hands, joints = _unmirror(template, hands, cost, joints, calibration, prior)
     error = np.nanmean(residuals(template, hands, calibration, joints), axis=1)
     angles = hands.angles.astype(np.float32)
-    shape = {"offsets": calibration.offsets, "lengths": calibration.lengths}
-    clear, is_clear = part(template, measure_proxies(template, **shape), angles, **shape)
+    offsets, lengths = calibration.offsets, calibration.lengths
+    proxies = measure_proxies(template, offsets=offsets, lengths=lengths)
+    clear, is_clear = part(template, proxies, angles, offsets=offsets, lengths=lengths)
     return Retargeted(
         pose_set.name, angles, clear, is_clear, calibration, joints, 1000.0 * error, split, pose_set.group
     )
@@ -111,16 +112,16 @@ def _key(template: HandTemplate, sets: list[PoseSet]) -> str:
     return digest.hexdigest()
 
 
+ARRAYS = [field.name for field in fields(Retargeted) if field.name not in ("name", "calibration")]
+CALIBRATION = [field.name for field in fields(Calibration)]
+
+
 def _write(cache: Path, key: str, poses: list[Retargeted]) -> None:
     """One npz, written beside and renamed."""
-    arrays: dict[str, np.ndarray] = {"key": np.array(key), "names": np.array([pose.name for pose in poses])}
+    arrays = {"key": np.array(key), "names": np.array([pose.name for pose in poses])}
     for pose in poses:
-        for field in fields(Retargeted):
-            value = getattr(pose, field.name)
-            if field.name == "calibration":
-                arrays |= {f"{pose.name}/{part.name}": np.array(getattr(value, part.name)) for part in fields(value)}
-            elif field.name != "name":
-                arrays[f"{pose.name}/{field.name}"] = value
+        arrays |= {f"{pose.name}/{name}": getattr(pose, name) for name in ARRAYS}
+        arrays |= {f"{pose.name}/{name}": np.array(getattr(pose.calibration, name)) for name in CALIBRATION}
     cache.parent.mkdir(parents=True, exist_ok=True)
     beside = cache.with_name(cache.name + ".part.npz")
     np.savez_compressed(beside, **arrays)
@@ -137,8 +138,8 @@ def _read(cache: Path, key: str) -> list[Retargeted] | None:
         arrays = {name: data[name] for name in data.files}
     poses = []
     for name in arrays["names"].tolist():
-        lengths, offsets, shifts, scale = (arrays[f"{name}/{part.name}"] for part in fields(Calibration))
-        own = {field.name: arrays.get(f"{name}/{field.name}") for field in fields(Retargeted)}
-        own |= {"name": name, "calibration": Calibration(lengths, offsets, shifts, float(scale))}
-        poses.append(Retargeted(**own))
+        lengths, offsets, shifts, scale = (arrays[f"{name}/{part}"] for part in CALIBRATION)
+        own = {part: arrays[f"{name}/{part}"] for part in ARRAYS}
+        calibration = Calibration(lengths, offsets, shifts, float(scale))
+        poses.append(Retargeted(name=name, calibration=calibration, **own))
     return poses

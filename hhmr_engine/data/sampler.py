@@ -102,7 +102,7 @@ def draw_angles(count: int, generator: np.random.Generator) -> tuple[np.ndarray,
     mcp, pip = mcp - 0.5 * excess, pip - 0.5 * excess
 
     angles = np.zeros((count, len(DOF_NAMES)))
-    angles[:, FINGER_COLUMNS[0]] = _abduction(mcp, kind, generator)
+    angles[:, FINGER_COLUMNS[0]] = _abduction(mcp, generator)
     angles[:, FINGER_COLUMNS[1]], angles[:, FINGER_COLUMNS[2]] = mcp, pip
     angles[:, FINGER_COLUMNS[3]] = _distal(pip, generator)
     angles[:, THUMB_COLUMNS] = _thumb(opened.mean(1), kind, generator)
@@ -177,12 +177,13 @@ def _distal(pip: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """DIP follows PIP by about 0.55, by more in some hands; a tip that is pressed bends back instead."""
     shape = pip.shape
     follow = np.maximum(generator.normal(0.58, 0.17, (shape[0], 1)), 0.2)
-    dip = follow * pip + 6.0 * generator.standard_normal(shape) + 5.0 * generator.standard_normal((shape[0], 1))
+    dip = follow * pip + 6.0 * generator.standard_normal(shape)
+    dip = dip + 5.0 * generator.standard_normal((shape[0], 1))
     pressed = (generator.random(shape) < 0.5) & (generator.random((shape[0], 1)) < 0.16)
     return np.where(pressed, generator.normal(-6.0, 8.0, shape), dip)
 
 
-def _abduction(mcp: np.ndarray, kind: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def _abduction(mcp: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Spread of the hand, now and then split as in the Vulcan salute; flexed fingers can't spread."""
     count = len(mcp)
     spread = generator.normal(0.1, 0.75, (count, 1)) * SPREAD
@@ -199,9 +200,7 @@ def _thumb(openness: np.ndarray, kind: np.ndarray, generator: np.random.Generato
     table = np.array(list(THUMB_STATES.values()), np.float64)
     states = {name: row for row, name in enumerate(THUMB_STATES)}
     closed = np.isin(kind, ["grasp", "pinch"]) | (generator.random(count) > 0.2 + 0.6 * openness)
-    name = np.where(
-        closed, _choose(THUMB_CLOSED, count, generator), _choose(THUMB_OPEN, count, generator)
-    )
+    name = np.where(closed, _choose(THUMB_CLOSED, count, generator), _choose(THUMB_OPEN, count, generator))
     name = np.where(kind == "pinch", "opposed", name)
     mean = table[np.vectorize(states.__getitem__, otypes=[int])(name)]
     wide = np.where(kind == "free", 1.5, 1.0)[:, None]
@@ -217,7 +216,7 @@ def _arch(mcp: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 def _pinch(
     template: HandTemplate, proxies: Proxies, angles: np.ndarray, finger: np.ndarray, rounds: int = 10
 ) -> np.ndarray:
-    """Bring thumb tip and the tip of `finger` [N] (0 index to 3 pinky, -1 nobody) together, almost to touch."""
+    """Bring the thumb's tip and that of `finger` [N] (0 index to 3 pinky, -1 nobody) together."""
     angles = angles.copy()
     bone = proxies.bone.tolist()
     thumb, tips = bone.index(3), [bone.index(distal) for distal in (7, 11, 15, 19)]

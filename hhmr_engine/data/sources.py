@@ -138,7 +138,9 @@ def _film_time(side: np.ndarray) -> np.ndarray:
 
     A row starts a new frame unless its hand is the other one and the frame has only one so far.
     """
-    times, seen, now = [], set(), 0
+    times: list[int] = []
+    seen: set[str] = set()
+    now = 0
     for hand in side.tolist():
         if hand in seen:
             now, seen = now + 1, set()
