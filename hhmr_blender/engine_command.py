@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 import bpy
 
 from . import ADDON_ID, wire
+from .client.jobs import EngineCommand
 from .client.process import EngineFailure
 
 if TYPE_CHECKING:
@@ -45,20 +46,26 @@ def log_path() -> Path:
     return user_folder() / "engine.log"
 
 
-def engine_command() -> tuple[list[str], dict[str, str]]:
+def newest_log() -> Path:
+    """What was written last: by the engine, or by its installation."""
+    logs = [log_path(), user_folder() / "install.log"]
+    return max(logs, key=lambda log: log.stat().st_mtime if log.is_file() else 0.0)
+
+
+def engine_command() -> EngineCommand:
     """Command line and environment of the engine. Raises EngineFailure where there is none yet."""
     from .client.install import installed_python
+    from .client.install import engine_command as own_engine
 
     chosen = preferences()
-    environment = {"PYTHONPATH": str(engine_path()), "PYTHONDONTWRITEBYTECODE": "1"}
     words = split(chosen.command) if chosen is not None and chosen.command.strip() else []
     if len(words) > 1:
-        return words, environment
+        return EngineCommand(words)
     python = words[0] if words else installed_python(user_folder())
     if python is None:
         raise EngineFailure("no_engine", "The engine is not installed yet.", "Install it, or name one in the preferences.")
     device = chosen.device if chosen is not None else "auto"
-    return [str(python), "-m", "hhmr_engine", "serve", "--device", device], environment
+    return own_engine(Path(python), engine_path(), "--device", device)
 
 
 def split(command: str) -> list[str]:

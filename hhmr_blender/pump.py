@@ -120,7 +120,8 @@ def _poll_installation() -> None:
         if failure is None:
             session.notice = Notice("The engine is installed.")
         else:
-            session.notice = Notice(f"{failure.message} {failure.hint}".strip(), failure.code)
+            code = "" if installation.state == "cancelled" else failure.code
+            session.notice = Notice(f"{failure.message} {failure.hint}".strip(), code)
 
 
 def _dragging() -> bool:

@@ -31,7 +31,7 @@ def write(ob: bpy.types.Object, hand: Hand, joints: Array, view_layer: bpy.types
         raise Problem("half_hand", f"'{ob.name}' lacks bones of the hand now: {', '.join(missing) or 'the palm'}.")
     rotation, scale, offset = rigid_fit(joints[palm], now[palm])
     world = scale * joints @ rotation.T + offset
-    inverse = np.linalg.inv(np.array(ob.matrix_world))
+    inverse = np.linalg.inv(np.array(ob.matrix_world, dtype=float))
     wanted = world @ inverse[:3, :3].T + inverse[:3, 3]
 
     rest = rest_joints(ob, hand)
@@ -56,9 +56,9 @@ def insert_keys(ob: bpy.types.Object, hand: Hand) -> None:
 
 def _swing(bone: bpy.types.PoseBone, rest: Array, wanted: Array) -> None:
     """Rotate a bone, rest-relative, so that what points along `rest` in the rest pose points along `wanted`."""
-    at_rest = np.array(bone.bone.matrix_local.to_3x3())
+    at_rest = np.array(bone.bone.matrix_local.to_3x3(), dtype=float)
     carried = _carried(bone)
-    base = np.array(carried.to_quaternion().to_matrix())
+    base = np.array(carried.to_quaternion().to_matrix(), dtype=float)
     direction = base @ at_rest.T @ rest
     if np.linalg.norm(direction) == 0 or np.linalg.norm(wanted) == 0:
         return

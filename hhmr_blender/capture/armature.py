@@ -95,13 +95,13 @@ def posed_joints(ob: bpy.types.Object, hand: Hand) -> Array:
     assert ob.pose is not None
     rest = rest_joints(ob, hand)
     world = np.full((21, 3), np.nan)
-    matrix = np.array(ob.matrix_world)
+    matrix = np.array(ob.matrix_world, dtype=float)
     for joint in range(21):
         bone = rig_joints.owner(hand, joint)
         if not bone:
             continue
         pose_bone = ob.pose.bones[bone]
-        moved = np.array(pose_bone.matrix) @ np.linalg.inv(np.array(pose_bone.bone.matrix_local))
+        moved = np.array(pose_bone.matrix, dtype=float) @ np.linalg.inv(np.array(pose_bone.bone.matrix_local, dtype=float))
         world[joint] = (matrix @ moved @ np.append(rest[joint], 1.0))[:3]
     return world
 

@@ -72,9 +72,9 @@ class HHMR_OT_show_log(bpy.types.Operator):
     bl_options = {"INTERNAL"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        from ..engine_command import log_path
+        from ..engine_command import newest_log
 
-        lines = last_lines(log_path(), 400)
+        lines = last_lines(newest_log(), 400)
         if not lines:
             self.report({"INFO"}, "The log is empty.")
             return {"CANCELLED"}
@@ -103,7 +103,7 @@ class HHMR_OT_copy_diagnostics(bpy.types.Operator):
 
 
 class HHMR_OT_install_engine(bpy.types.Operator):
-    """Make the engine's own Python environment beside the extension; about 1 GB is downloaded"""
+    """Make the engine's own Python environment beside the extension; some hundred megabytes are downloaded"""
 
     bl_idname = "hhmr.install_engine"
     bl_label = "Install Engine"
@@ -111,7 +111,6 @@ class HHMR_OT_install_engine(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         from ..client.install import Installation
-        from ..client.process import EngineFailure
         from ..engine_command import preferences, user_folder
 
         if not bpy.app.online_access:
@@ -119,14 +118,8 @@ class HHMR_OT_install_engine(bpy.types.Operator):
             return report(self, Problem("offline", text))
         chosen = preferences()
         session.shut_down()  # a running engine holds its files
-        try:
-            session.installation = Installation(
-                user_folder(),
-                python=chosen.python if chosen is not None else "",
-                torch_index=chosen.torch_index if chosen is not None else "",
-            )
-        except EngineFailure as fault:
-            return report(self, Problem(fault.code, str(fault)))
+        python = bpy.path.abspath(chosen.python) if chosen is not None else ""
+        session.installation = Installation(user_folder(), python, chosen.torch_index if chosen is not None else "")
         pump.start()
         return {"FINISHED"}
 
@@ -173,8 +166,8 @@ class HHMR_OT_set_count(bpy.types.Operator):
 
 def diagnostics() -> str:
     """What to send with a report: no scene data, no file names but the engine's."""
-    from ..engine_command import engine_command, log_path
     from ..client.process import EngineFailure
+    from ..engine_command import engine_command, newest_log
 
     try:
         command = " ".join(engine_command()[0])
@@ -188,7 +181,7 @@ def diagnostics() -> str:
         f"Says of itself: {client.info if client else {}}",
         f"Message: {session.notice.text if session.notice else ''}",
         "",
-        *last_lines(log_path(), 40),
+        *last_lines(newest_log(), 40),
     ]
     return "\n".join(lines)
 

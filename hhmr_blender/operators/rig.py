@@ -87,7 +87,7 @@ class HHMR_OT_to_armature(bpy.types.Operator):
         vertices = np.empty((len(ids), 3))
         vertices[ids] = capture_mesh.shape(ob)
         joints = template().regressor @ vertices
-        world = np.array(ob.matrix_world)
+        world = np.array(ob.matrix_world, dtype=float)
         pose.write(rig, hand, joints @ world[:3, :3].T + world[:3, 3], context.view_layer)
         if context.scene.tool_settings.use_keyframe_insert_auto:
             pose.insert_keys(rig, hand)

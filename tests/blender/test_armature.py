@@ -87,7 +87,7 @@ def test_joints_of_a_rig_at_rest(rig: str, side: str) -> None:
     bpy.context.view_layer.update()
     found = capture.capture(ob, "ALL", "AUTO")
     places = joints_at_rest(side) + ([0.3, 0, 0] if side == "left" else [-0.3, 0, 0])
-    matrix = np.array(ob.matrix_world)
+    matrix = np.array(ob.matrix_world, dtype=float)
     assert found.hand.side == side and found.hand.rig.id == rig
     np.testing.assert_allclose(found.joints, places @ matrix[:3, :3].T + matrix[:3, 3], atol=1e-5)
 
