@@ -6,14 +6,12 @@ import math
 import sys
 import traceback
 import typing
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from .request import Cancelled, Hypotheses, Request, RequestError
 from .wire import ERROR_CODES, RESULT_ARRAYS, Arrays, Message, check_result
-
-if TYPE_CHECKING:
-    from .engine import Hypotheses, Request
 
 # How numpy, torch on a CPU, on CUDA and on Apple's GPUs say it.
 OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "unable to allocate")
@@ -21,8 +19,6 @@ OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", 
 
 def parse_request(message: Message, arrays: Arrays) -> Request:
     """The Request of a `run` frame; a RequestError names the field that is unknown or of another type."""
-    from .engine import Request, RequestError
-
     types = typing.get_type_hints(Request)
     given = {name: value for name, value in message.items() if name != "type"} | arrays
     for name, value in given.items():
@@ -63,10 +59,9 @@ def result_frame(found: Hypotheses) -> tuple[Message, Arrays]:
 
 def failure(fault: BaseException) -> tuple[str, str, str]:
     """(code, message, hint) of an exception. Unforeseen ones leave their traceback in the log."""
-    code = getattr(fault, "code", None)
-    if isinstance(code, str) and code in ERROR_CODES and hasattr(fault, "hint"):  # a RequestError
-        return code, str(getattr(fault, "message", fault)), str(fault.hint)
-    if type(fault).__name__ == "Cancelled":
+    if isinstance(fault, RequestError):
+        return fault.code if fault.code in ERROR_CODES else "internal", fault.message, fault.hint
+    if isinstance(fault, Cancelled):
         return "internal", "The job was stopped.", ""
     log("".join(traceback.format_exception(fault)))
     told = str(fault).lower()

@@ -7,6 +7,7 @@ Every job gets exactly one last word: `result`, `cancelled` or `error`.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import io
 import os
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .messages import failure, log, parse_request, result_frame
+from .request import Cancelled, RequestError
 from .version import VERSION
 from .wire import ERROR_CODES, PROTOCOL, Arrays, Decoder, Message, WireError, encode
 
@@ -62,11 +64,8 @@ class Server:
     def work(self) -> int:
         """Load the engine, then run jobs until the client leaves. Returns the exit code."""
         self.send({"type": "hello", "protocol": list(PROTOCOL), "engine": VERSION})
-        try:
-            self._load()
-        except (Exception, SystemExit) as fault:
-            code, message, hint = failure(fault)
-            self.send({"type": "status", "state": "unloaded", "code": code, "message": message, "hint": hint})
+        with contextlib.suppress(Exception, SystemExit):
+            self._load()  # what is wrong with it has been told, and is told again for each job
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._queue or self._unload or self._exit_code is not None)
@@ -83,9 +82,20 @@ class Server:
         if self._engine is None:
             self.send({"type": "status", "state": "loading"})
             start = time.monotonic()
-            self._engine = self._make_engine()
+            told: Message = {}
+            try:
+                engine = self._make_engine()
+                told.update(engine.info())
+                try:
+                    engine.warm_up()
+                except RequestError as fault:  # without weights it still can do some
+                    told.update(named(failure(fault)))
+            except (Exception, SystemExit) as fault:
+                self.send({**named(failure(fault)), "type": "status", "state": "unloaded"})
+                raise
+            self._engine = engine
             seconds = round(time.monotonic() - start, 3)
-            self.send({**self._engine.info(), "type": "status", "state": "ready", "seconds": seconds})
+            self.send({**told, "type": "status", "state": "ready", "seconds": seconds})
         return self._engine
 
     def _drop_engine(self) -> None:
@@ -100,20 +110,18 @@ class Server:
             self._last_word(job, *result_frame(found))
         # A library that calls sys.exit must not take the engine with it.
         except (Exception, SystemExit) as fault:
-            code, text, hint = failure(fault)
+            told = failure(fault)
             if job.stop == "cancel":
                 self._last_word(job, {"type": "cancelled"})
             elif job.stop == "unload":
                 self._last_word(job, unloaded())
             else:
-                self._last_word(job, {"type": "error", "code": code, "message": text, "hint": hint})
-            if code == "out_of_memory":
+                self._last_word(job, {"type": "error", **named(told)})
+            if told[0] == "out_of_memory":
                 free_memory()
 
     def _on_step(self, job: Job) -> Callable[[int, int, np.ndarray | None], None]:
         """What the engine calls between two denoising steps: raises Cancelled, or tells the progress."""
-        from .engine import Cancelled
-
         due = 0.0
 
         def on_step(step: int, steps: int, preview: np.ndarray | None) -> None:
@@ -287,6 +295,10 @@ class LogStream(io.RawIOBase):
         except OSError:
             pass
         return len(data)
+
+
+def named(told: tuple[str, str, str]) -> Message:
+    return dict(zip(("code", "message", "hint"), told))
 
 
 def unloaded() -> Message:

@@ -24,9 +24,9 @@ MAX_TEXT = 500  # characters of what the engine says that are shown
 class Failure(NamedTuple):
     """Why a job failed.
 
-    `code` is one of the wire's ERROR_CODES, or of the client's own: bad_command (the engine's command line does
-    not run), outdated (it speaks another protocol), engine_failed (it died, hung or talked nonsense), or what
-    the command factory raised.
+    `code` is one of the wire's ERROR_CODES, or of the client's own: bad_command (the engine's command line
+    does not run), outdated (it speaks another protocol), engine_failed (it died, hung or talked nonsense), or
+    what the command factory raised.
     """
 
     code: str
@@ -71,7 +71,8 @@ class Job:
 class EngineClient:
     """Runs jobs one after the other on an engine that it starts when there is one to do.
 
-    `state` is stopped, starting, ready, outdated or failed, and `error` a sentence for the last two.
+    `state` is stopped, starting, ready, outdated or failed; `failure` says why for the last two, and `error`
+    is the same as a sentence, or "".
     `status` is what the engine says of itself (loading, ready, unloaded), `info` its version and device.
     Everything happens in `poll`, which never blocks, and so do the calls of `on_event(job)`: at most one
     for each job in each poll, after the job has changed.
@@ -91,17 +92,22 @@ class EngineClient:
         self._process: EngineProcess | None = None
         self._ending: list[EngineProcess] = []  # killed, not yet gone
         self._started_at: deque[float] = deque(maxlen=MAX_STARTS)
+        self._last_death = ""
         self._queue: deque[Job] = deque()
         self._running: Job | None = None
         self._changed: dict[Job, None] = {}  # an ordered set
         self._next_number = 1
         self.state = "stopped"
-        self.error = ""
+        self.failure: Failure | None = None
         self.status = ""
         self.info: dict[str, Any] = {}
         self.log_note = ""
 
     # ------------------------------------------------------------ what the add-on asks for
+
+    @property
+    def error(self) -> str:
+        return "" if self.failure is None else f"{self.failure.message} {self.failure.hint}".strip()
 
     @property
     def busy(self) -> bool:
@@ -155,7 +161,7 @@ class EngineClient:
         self._process = None
         self._ending.clear()
         self._started_at.clear()
-        self.state, self.error, self.status = "stopped", "", ""
+        self.state, self.failure, self.status = "stopped", None, ""
 
     def poll(self) -> None:
         """Take what the engine has sent, move jobs on, and call `on_event` of those that changed."""
@@ -177,14 +183,15 @@ class EngineClient:
     def _start(self) -> None:
         now = time.monotonic()
         if len(self._started_at) == MAX_STARTS and now < self._started_at[0] + START_WINDOW:
-            text = f"The engine has been started {MAX_STARTS} times within a minute and did not last."
-            raise EngineFailure("engine_failed", text, "See its log, then start it again by hand.")
+            text = f"The engine was started {MAX_STARTS} times within a minute and did not last."
+            last = f"{text} {self._last_death}".strip()
+            raise EngineFailure("engine_failed", last, "See its log, then start it by hand.")
         command, env = self._command_factory()
         process = EngineProcess(command, env, self._log_path)
         process.start()
         self._started_at.append(now)
         self._process = process
-        self.state, self.error, self.status = "starting", "", ""
+        self.state, self.failure, self.status = "starting", None, ""
         self.info = {}
         self.log_note = process.log_note
         self._send({"type": "hello", "protocol": list(PROTOCOL)})
@@ -210,16 +217,17 @@ class EngineClient:
         assert self._process is not None
         lines = self._process.last_lines()
         last = f" Its last words: {text_of(lines[-1])}" if lines else ""
-        self._fail(Failure("engine_failed", sentence + last, "See the engine's log."), lines)
+        self._last_death = sentence + last
+        self._fail(Failure("engine_failed", self._last_death, "See the engine's log."), lines)
 
     def _fail(self, failure: Failure, lines: Sequence[str] = ()) -> None:
-        """End the process. The running job fails, or the first that waits if the engine was not ready for it."""
+        """End the process. The running job fails, or if it never was ready, the first that waits for it."""
         self._drop_process()
         job = self._running
         if job is None and self._queue and self.state != "ready":
             job = self._queue.popleft()
         self.state = "outdated" if failure.code == "outdated" else "failed"
-        self.error = f"{failure.message} {failure.hint}".strip()
+        self.failure = failure
         if job is not None:
             job.log = list(lines)
             self._finish(job, "cancelled" if job.cancelled_at is not None else "failed", failure)

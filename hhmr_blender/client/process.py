@@ -231,7 +231,7 @@ class EngineProcess:
 
     def _look_at_log(self) -> None:
         now = time.monotonic()
-        if self._log is None or now < self._log_checked + LOG_CHECK:
+        if self._log is None or (self.state == "running" and now < self._log_checked + LOG_CHECK):
             return
         self._log_checked = now
         try:
@@ -276,6 +276,7 @@ class EngineProcess:
                 break
             except subprocess.TimeoutExpired:
                 continue
+        self._look_at_log()
         self._close_log()
 
     def _close_pipes(self) -> None:

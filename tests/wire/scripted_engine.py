@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hhmr_engine.request import Hypotheses, Request, RequestError
 from hhmr_engine.serve import serve
 
 VERTICES = 1609
@@ -21,10 +22,14 @@ class ScriptedEngine:
     def info(self) -> dict[str, Any]:
         return {"name": "scripted", "device": "cpu", "vertices": VERTICES}
 
-    def run(self, request: Any, on_step: Callable[[int, int, np.ndarray | None], None]) -> Any:
-        from hhmr_engine.engine import Hypotheses, RequestError
+    def warm_up(self) -> None:
+        if "no-weights" in sys.argv:
+            raise RequestError("no_weights", "The weight file is missing.", "Install the engine again.")
 
+    def run(self, request: Request, on_step: Callable[[int, int, np.ndarray | None], None]) -> Hypotheses:
         match request.method:
+            case "network":
+                self.warm_up()
             case "hang":
                 time.sleep(1000)
             case "print":
@@ -61,7 +66,6 @@ class ScriptedEngine:
             draw=np.arange(n),
             seed=request.seed,
             side=request.side,
-            rotations=None,
             spread=np.zeros(21),
             seconds=0.0,
         )
@@ -69,10 +73,8 @@ class ScriptedEngine:
 
 def make_engine() -> Any:
     deed = sys.argv[1] if len(sys.argv) > 1 else ""
-    if deed == "no-weights":
-        from hhmr_engine.engine import RequestError
-
-        raise RequestError("no_weights", "The weight file is missing.", "Install the engine again.")
+    if deed == "no-template":
+        raise RequestError("wrong_topology", "The hand file is another one.", "Install the engine again.")
     if deed == "no-torch":
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
     if deed == "slow-start":

@@ -233,7 +233,8 @@ def test_a_client_of_another_protocol_is_told_so(peer: Peers) -> None:
 
 
 @pytest.mark.parametrize(
-    ("deed", "code", "said"), [("no-weights", "no_weights", "missing"), ("no-torch", "internal", "'torch'")]
+    ("deed", "code", "said"),
+    [("no-template", "wrong_topology", "hand file"), ("no-torch", "internal", "'torch'")],
 )
 def test_an_engine_that_cannot_be_made_says_why_at_once_and_for_each_job(
     peer: Peers, deed: str, code: str, said: str
@@ -243,6 +244,16 @@ def test_an_engine_that_cannot_be_made_says_why_at_once_and_for_each_job(
     assert message["code"] == code and said in message["message"]
     one.send(run(1))
     assert one.last_word(1)[0]["code"] == code
+
+
+def test_an_engine_without_weights_does_what_needs_none(peer: Peers) -> None:
+    one = peer("no-weights")
+    status, _ = one.until(lambda message: message.get("state") == "ready")[-1]
+    assert status["code"] == "no_weights"
+    one.send(run(1))
+    assert one.last_word(1)[0]["code"] == "no_weights"
+    one.send(run(2, "gaussian"))
+    assert one.last_word(2)[0]["type"] == "result"
 
 
 @pytest.mark.parametrize("method", ["network", "slow", "hang"])
