@@ -24,6 +24,9 @@ ROOT = Path(__file__).resolve().parent
 ENVIRONMENTS = ROOT / ".venv"
 STAMP = "complete"
 
+# What is tested again on the other Blenders, with the engine in the Python 3.11 environment.
+BLENDER_SIDE = ("tests/blender", "tests/client", "tests/wire")
+
 # What bpy loads on Linux and no wheel brings: the library's name -> Debian's package.
 SYSTEM_LIBRARIES = {
     "libGL.so.1": "libgl1",
@@ -275,9 +278,7 @@ def test_steps(torch_index: str | None) -> list[Outcome]:
             outcomes.append(Outcome(name, skipped=1, note="no Python 3.13 that runs was found on the path"))
             continue
         try:
-            outcomes.append(
-                suite(name, make_environment(group, python), py311, "tests/blender", "tests/wire")
-            )
+            outcomes.append(suite(name, make_environment(group, python), py311, *BLENDER_SIDE))
         except BuildError as error:
             outcomes.append(Outcome(name, failed=1, note=str(error)))
     return outcomes
