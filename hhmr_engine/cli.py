@@ -7,7 +7,6 @@ Faults are one sentence on stderr. Sub-commands import what they need when they 
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -39,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return args.run(args)
     except KeyboardInterrupt:
-        print("hhmr: stopped.", file=sys.stderr)
+        print("hhmr: stopped, and nothing was written.", file=sys.stderr)
         return STOPPED
     except Exception as exc:  # noqa: BLE001 the last stop before a user would see a traceback
         if args.debug:
@@ -52,11 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _explain(exc: Exception) -> tuple[int, str]:
     """Exit code and sentence of a fault."""
     from .inputs import InputError
+    from .request import RequestError
 
     if isinstance(exc, InputError):
         return BAD_INPUT, str(exc)
-    engine = sys.modules.get(f"{__package__}.engine")
-    if engine is not None and isinstance(exc, engine.RequestError):
+    if isinstance(exc, RequestError):
         return (FAULT if exc.code in _NOT_THE_USERS else BAD_INPUT), str(exc)
     if isinstance(exc, MemoryError):
         return FAULT, "There is not enough memory: ask for fewer hypotheses."
@@ -71,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="command")
 
     def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=text, description=text)
+        added = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         added.set_defaults(run=run)
         added.add_argument("--debug", action="store_true", help="show where a fault comes from")
         return added
@@ -80,34 +79,22 @@ def _parser() -> argparse.ArgumentParser:
 
     inpaint = command("inpaint", _inpaint, "complete some joints, or a part of the template's mesh")
     given = inpaint.add_mutually_exclusive_group(required=True)
-    given.add_argument(
-        "--joints",
-        type=Path,
-        metavar="FILE",
-        help="json or npz: joints [21,3] in metres, null or NaN = unknown",
-    )
-    given.add_argument(
-        "--mesh", type=Path, metavar="FILE", help="npz: vertices [V,3] in template order, NaN = missing"
-    )
-    inpaint.add_argument(
-        "--keep",
-        type=Path,
-        metavar="FILE",
-        help="npz: keep [V] true or false, or vertex numbers; with --mesh",
-    )
+    text = "json or npz: joints [21,3] in metres, null or NaN = unknown"
+    given.add_argument("--joints", type=Path, metavar="FILE", help=text)
+    text = "npz: vertices [V,3] in template order, NaN = missing"
+    given.add_argument("--mesh", type=Path, metavar="FILE", help=text)
+    text = "npz: keep [V] true or false, or vertex numbers; with --mesh"
+    inpaint.add_argument("--keep", type=Path, metavar="FILE", help=text)
     _add_sampling(inpaint)
 
     train = command("train", _train, "train the network")
-    train.add_argument(
-        "--config", type=Path, metavar="TOML", help="settings; default: those of the shipped weights"
-    )
+    text = "settings (default those of the weights that ship)"
+    train.add_argument("--config", type=Path, metavar="TOML", help=text)
     train.add_argument("--out", type=Path, required=True, help="folder of checkpoints and weights")
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
-    train.add_argument(
-        "--steps", type=_whole(1, 10**9), help="stop after so many steps, in place of the settings'"
-    )
-    train.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, mps")
-    train.add_argument("--data", type=Path, help="folder of recorded poses; default: HHMR_DATA")
+    train.add_argument("--steps", type=int, metavar="N", help="stop after N steps, in place of the settings'")
+    train.add_argument("--data", type=Path, help="folder of recorded poses (default HHMR_DATA)")
+    _add_device(train)
 
     serve = command("serve", _serve, "answer requests on stdin and stdout, for the Blender add-on")
     _add_engine(serve)
@@ -120,68 +107,40 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_sampling(parser: argparse.ArgumentParser) -> None:
     """Options of Request, under its own defaults: only what is given is handed on."""
-    add = parser.add_argument
-    later: Any = argparse.SUPPRESS
-    add(
-        "-n",
-        "--count",
-        type=_whole(1, 64),
-        default=later,
-        metavar="N",
-        help="hypotheses, 1 to 64 (default 8)",
-    )
-    add("--seed", type=_whole(0, 2**63 - 1), default=later, help="same seed, same hands (default 0)")
-    add("--side", choices=("right", "left"), default=later, help="which hand (default right)")
-    add("--out", required=True, metavar="X", help="writes X.npz, X.glb and X.png")
-    add("--steps", type=_whole(1, 250), default=later, help="denoising steps, 1 to 250 (default 10)")
-    add(
-        "--rho",
-        type=_millimetres,
-        default=later,
-        metavar="MM",
-        help="noise of what is given, in mm (default 1)",
-    )
-    add("--method", choices=("network", "gaussian"), default=later, help="gaussian: the baseline")
-    add("--sampler", choices=("dpm", "ddim"), default=later)
-    add("--guidance", choices=("preconditioned", "x0", "xt", "none"), default=later)
-    add(
-        "--fit", action="store_true", default=later, help="end with a fit of the skinned hand: bone rotations"
-    )
-    add(
-        "--no-diverse",
-        dest="diverse",
-        action="store_false",
-        default=later,
-        help="the first draws as they come",
-    )
+    from .request import GUIDANCES, MAX_COUNT, MAX_RHO, MAX_STEPS, METHODS, SAMPLERS, SIDES, Request
+
+    def add(*names: str, **settings: Any) -> None:
+        parser.add_argument(*names, default=argparse.SUPPRESS, **settings)
+
+    usual = Request("generate")
+    parser.add_argument("--out", required=True, metavar="X", help="writes X.npz, X.glb and X.png")
+    text = f"hypotheses, 1 to {MAX_COUNT} (default {usual.count})"
+    add("-n", "--count", type=int, metavar="N", help=text)
+    add("--seed", type=int, metavar="N", help=f"same seed, same hands (default {usual.seed})")
+    add("--side", choices=SIDES, help=f"which hand (default {usual.side})")
+    add("--steps", type=int, metavar="N", help=f"denoising steps, 1 to {MAX_STEPS} (default {usual.steps})")
+    text = f"noise of what is given, 0 to {MAX_RHO:g} millimetres (default {usual.rho:g})"
+    add("--rho", type=float, metavar="MM", help=text)
+    add("--method", choices=METHODS, help=f"gaussian is the baseline (default {usual.method})")
+    add("--sampler", choices=SAMPLERS, help=f"default {usual.sampler}")
+    add("--guidance", choices=GUIDANCES, help=f"default {usual.guidance}")
+    add("--fit", action="store_true", help="end with a fit of the skinned hand, which gives bone rotations")
+    text = "take the first N draws, not the most different of more"
+    add("--no-diverse", dest="diverse", action="store_false", help=text)
     _add_engine(parser)
 
 
 def _add_engine(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, mps")
+    _add_device(parser)
+    text = "safetensors, in place of the weights that ship"
+    parser.add_argument("--weights", type=Path, metavar="FILE", help=text)
     parser.add_argument(
-        "--weights", type=Path, metavar="FILE", help="safetensors, in place of those that ship"
+        "--threads", type=int, metavar="N", help="processor threads (default torch's own choice)"
     )
-    parser.add_argument("--threads", type=_whole(1, 1024), metavar="N", help="of the processor")
 
 
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not text.lstrip("+-").isdecimal() or not low <= int(text[:40]) <= high:
-            raise argparse.ArgumentTypeError(f"must be a whole number from {low} to {high}, not {text[:40]}")
-        return int(text)
-
-    return parse
-
-
-def _millimetres(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0.0 <= value <= 1000.0:
-        raise argparse.ArgumentTypeError(f"must be millimetres from 0 to 1000, not {text[:40]}")
-    return value
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, mps or auto")
 
 
 def _generate(args: argparse.Namespace) -> int:
@@ -201,7 +160,7 @@ def _inpaint(args: argparse.Namespace) -> int:
 def _sample(
     args: argparse.Namespace, task: str, joints: np.ndarray | None, vertices: np.ndarray | None
 ) -> int:
-    """Ask the engine, then write the three files; nothing is computed for a place that can't be written to."""
+    """Ask the engine, then write the files; nothing is computed for a place that can't be written to."""
     from .inputs import InputError, output_paths
 
     paths = output_paths(args.out)
@@ -216,10 +175,8 @@ def _sample(
         raise InputError(
             f"{args.out} cannot be written ({exc.strerror or exc}): give another --out."
         ) from exc
-    names = ", ".join(path.name for path in paths.values())
-    print(
-        f"{len(found.vertices)} {found.side} hands in {found.seconds:.2f} s: {names} in {paths['.npz'].parent}"
-    )
+    written = ", ".join(str(path) for path in paths.values())
+    print(f"{len(found.vertices)} {found.side} hands in {found.seconds:.2f} s: {written}")
     return OK
 
 
@@ -261,13 +218,13 @@ def _check_device(name: str) -> None:
 
     from .inputs import InputError
 
+    if name == "auto":
+        return
     try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError, NotImplementedError, ValueError) as exc:
         cause = str(exc).strip().split("\n")[0].rstrip(".")
-        raise InputError(
-            f"The device {name} cannot be used here ({cause}): leave out --device for the CPU."
-        ) from exc
+        raise InputError(f"The device {name} cannot be used here ({cause}): use --device cpu.") from exc
 
 
 def _train(args: argparse.Namespace) -> int:

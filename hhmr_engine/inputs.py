@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -103,16 +105,21 @@ def _read_array(path: Path, name: str) -> NDArray:
         raise InputError(f"{path} is nested too deeply: give a json or npz file with '{name}'.") from None
 
 
+# What numpy, zipfile and zlib raise for damaged, encrypted or hostile files.
+_UNREADABLE = (ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+
+
 def _from_npz(path: Path, name: str) -> NDArray:
     try:
-        with np.load(path, allow_pickle=False) as data:
-            if not isinstance(data, np.lib.npyio.NpzFile):
-                raise InputError(f"{path} holds a bare array: save it with np.savez and the name '{name}'.")
+        data = np.load(path, allow_pickle=False)
+        if isinstance(data, np.ndarray):
+            raise InputError(f"{path} holds a bare array: save it with np.savez and the name '{name}'.")
+        with data:
             if name not in data.files:
                 found = ", ".join(data.files[:8]) or "nothing"
                 raise InputError(f"{path} has no '{name}' (it holds {found}): save the array by that name.")
             return data[name]
-    except (ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as exc:
+    except _UNREADABLE as exc:
         raise InputError(
             f"{path} is not a readable npz file of plain numbers ({exc}): write it again."
         ) from exc
@@ -155,23 +162,22 @@ def output_paths(out: str) -> dict[str, Path]:
     Looked at before anything is computed: an InputError says why nothing could be written there.
     """
     base = Path(out)
-    if base.suffix.lower() in SUFFIXES:
+    named = base.suffix.lower() in SUFFIXES
+    if named:
         base = base.with_suffix("")
-    if not base.name or out.endswith(("/", "\\")) or (base.is_dir() and not Path(out).suffix):
-        raise InputError(f"{out} is a folder: give a name in it, such as {base / 'hands'}.")
-    folder = base.parent
-    if not folder.is_dir():
-        raise InputError(f"The folder {folder} does not exist: make it, or give another --out.")
-    paths = {suffix: base.with_name(base.name + suffix) for suffix in SUFFIXES}
-    blocked = next((path for path in paths.values() if path.is_dir()), None)
-    if blocked is not None:
-        raise InputError(f"{blocked} is a folder: give another --out.")
-    probe = paths[".npz"].with_name(f".{base.name}.part")
+    paths = {suffix: base.with_name(base.name + suffix) for suffix in SUFFIXES} if base.name else {}
     try:
+        if not paths or out.endswith(("/", "\\")) or (not named and base.is_dir()):
+            raise InputError(f"{out} is a folder: give a name in it, such as {base / 'hands'}.")
+        if not base.parent.is_dir():
+            raise InputError(f"The folder {base.parent} does not exist: make it, or give another --out.")
+        for path in paths.values():
+            if path.is_dir():
+                raise InputError(f"{path} is a folder: give another --out.")
+        probe = base.with_name(f".{base.name}.{os.getpid()}.part")
         probe.touch()
         probe.unlink()
     except OSError as exc:
-        raise InputError(
-            f"Nothing can be written to {folder} ({exc.strerror or exc}): give another --out."
-        ) from exc
+        reason = exc.strerror or exc
+        raise InputError(f"Nothing can be written to {base.parent} ({reason}): give another --out.") from exc
     return paths

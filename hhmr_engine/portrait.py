@@ -105,7 +105,7 @@ def _project(points: NDArray, half: float) -> NDArray:
 
 
 def _close_openings(vertices: NDArray, faces: NDArray) -> tuple[NDArray, NDArray]:
-    """A flat lid on every open loop such as the wrist's, with vertices of its own so that its rim is sharp."""
+    """A flat lid on every open loop such as the wrist's, with its own vertices so that the rim is sharp."""
     directed = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).astype(np.int64)
     size = vertices.shape[1]
     single = ~np.isin(directed @ [size, 1], directed @ [1, size])
