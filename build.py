@@ -240,7 +240,8 @@ def suite(name: str, python: Path, engine_python: Path, *pytest: str) -> Outcome
             "BLENDER_USER_RESOURCES": str(Path(temporary) / "blender"),
             "HHMR_ENGINE_PYTHON": str(engine_python),
         }
-        command = [str(python), "-m", "pytest", "-q", f"--junitxml={report}", *pytest]
+        options = ["-q", "--continue-on-collection-errors", f"--junitxml={report}"]
+        command = [str(python), "-m", "pytest", *options, *pytest]
         code = subprocess.run(command, cwd=ROOT, env=environment).returncode
         outcome = Outcome(name)
         if report.is_file():
