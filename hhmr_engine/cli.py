@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return args.run(args)
     except KeyboardInterrupt:
-        print("hhmr: stopped, and nothing was written.", file=sys.stderr)
+        print("hhmr: stopped by Ctrl-C.", file=sys.stderr)
         return STOPPED
     except Exception as exc:  # noqa: BLE001 the last stop before a user would see a traceback
         if args.debug:
@@ -93,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--out", type=Path, required=True, help="folder of checkpoints and weights")
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
     train.add_argument("--steps", type=int, metavar="N", help="stop after N steps, in place of the settings'")
+    train.add_argument("--minutes", type=float, metavar="M", help="stop after M minutes; --resume goes on")
     train.add_argument("--data", type=Path, help="folder of recorded poses (default HHMR_DATA)")
     _add_device(train)
 
@@ -228,21 +229,36 @@ def _check_device(name: str) -> None:
 
 
 def _train(args: argparse.Namespace) -> int:
-    import tomllib
+    import os
+    from dataclasses import replace
 
     from .inputs import InputError
 
-    for option in ("config", "data"):
-        path = getattr(args, option)
+    data = args.data or (Path(os.environ["HHMR_DATA"]) if os.environ.get("HHMR_DATA") else None)
+    for option, path in (("--config", args.config), ("--data", data)):
         if path is not None and not path.exists():
-            raise InputError(f"There is no {path} for --{option}: check the name.")
+            raise InputError(f"There is no {path} for {option}: check the name.")
+    if not args.resume and (args.out / "state.safetensors").exists():
+        raise InputError(f"{args.out} holds a run: add --resume to go on with it, or give another --out.")
+    if args.steps is not None and args.steps < 1:
+        raise InputError(f"--steps is {args.steps}: give 1 or more.")
     _check_device(args.device)
-    from .training.train import main as train
+    from safetensors import SafetensorError
+
+    from .training.settings import load_settings
+    from .training.train import train
 
     try:
-        return train(args) or OK
-    except tomllib.TOMLDecodeError as exc:
-        raise InputError(f"{args.config} is not TOML ({exc}): mend that line.") from exc
+        settings = load_settings(args.config or Path(__file__).with_name("training") / "hhmr.toml")
+        if args.steps is not None:
+            settings = replace(settings, steps=args.steps)
+        seconds = None if args.minutes is None else 60.0 * args.minutes
+        weights = train(settings, args.out, data, args.device, args.resume, seconds)
+    except (ValueError, OSError, SafetensorError) as exc:
+        # The trainer's words for settings, data and checkpoints that don't fit.
+        raise InputError(f"Training stopped: {exc}") from exc
+    print(f"Trained: {weights}")
+    return OK
 
 
 def _serve(args: argparse.Namespace) -> int:

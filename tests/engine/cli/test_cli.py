@@ -137,6 +137,10 @@ def test_left_hands_are_wound_outwards(hhmr: Run, tmp_path: Path) -> None:
         ("inpaint", "--mesh", "small.npz", "--out", "x", "--method", "gaussian"),
         ("train", "--config", "missing.toml", "--out", "x"),
         ("train", "--config", "bad.toml", "--out", "x"),
+        ("train", "--config", "odd.toml", "--out", "x"),
+        ("train", "--steps", "0", "--out", "x"),
+        ("train", "--data", "missing", "--out", "x"),
+        ("train", "--out", "run"),
     ],
 )
 def test_bad_input_is_exit_code_2_and_one_sentence(
@@ -145,6 +149,9 @@ def test_bad_input_is_exit_code_2_and_one_sentence(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "line.json").write_text(json.dumps([[0.01 * k, 0, 0] for k in range(21)]))
     (tmp_path / "bad.toml").write_text("steps = = 3")
+    (tmp_path / "odd.toml").write_text("speed = 3")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "state.safetensors").write_bytes(b"")
     np.savez(tmp_path / "small.npz", vertices=np.ones((5, 3)))
     np.savez(tmp_path / "keep.npz", keep=[1])
     before = sorted(os.listdir(tmp_path))
