@@ -19,9 +19,9 @@ from .splits import TRAIN, split_groups
 
 CALIBRATION_FRAMES = 160
 PRIOR_SAMPLES = 4000
-# A recording's hand may be the wrong one: its mirror image is tried where the fit is this bad, and taken
-# where it lowers the energy this much.
-SUSPICIOUS_MM, CLEARLY_BETTER = 3.5, 0.6
+# A recording's hand may be the wrong one: its mirror image is tried where the fit is this many times worse
+# than the source's median, and taken where it lowers the energy this much.
+SUSPICIOUS, CLEARLY_BETTER = 1.7, 0.6
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def _unmirror(
 ) -> tuple[Hands, np.ndarray]:
     """Replace frames whose mirror image fits clearly better: their source had the side or a sign wrong."""
     error = np.nanmean(residuals(template, hands, calibration, joints), axis=1)
-    rows = np.flatnonzero(error > SUSPICIOUS_MM / 1000.0)
+    rows = np.flatnonzero(error > SUSPICIOUS * np.median(error))
     if not len(rows):
         return hands, joints
     mirrored = joints[rows] * np.array([-1.0, 1.0, 1.0])
