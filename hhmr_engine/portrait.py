@@ -24,6 +24,7 @@ _KEY, _KEY_COLOUR = np.array([-0.52, 0.62, 0.58]), np.array([1.32, 1.24, 1.14])
 _RIM, _RIM_COLOUR = np.array([0.85, 0.25, -0.30]), np.array([0.50, 0.56, 0.64])
 _SKY, _GROUND = np.array([0.36, 0.38, 0.42]), np.array([0.20, 0.15, 0.13])
 _WRAP = np.array([0.45, 0.26, 0.20])  # light that wanders under the skin comes out red
+_REACH = 22  # pixels around a hand that its shadow and its darkening reach
 _OCCLUSION = np.array([1.00, 1.55, 1.75], np.float32)  # absorption in creases: red goes last
 
 Colour = tuple[int, int, int]
@@ -69,7 +70,7 @@ def arrange(
     screen = np.stack(points, 1)
     low, high = screen[..., :2].min(2, keepdims=True), screen[..., :2].max(2, keepdims=True)
     room = np.array(size) * OVERSAMPLE - 2.0 * _PADDING * OVERSAMPLE
-    scale = float((room / (high - low).max((0, 1, 2))).min())
+    scale = float((room / np.maximum((high - low).max((0, 1, 2)), 1e-12)).min())
     middle = np.concatenate([0.5 * (low + high), np.zeros_like(low[..., :1])], -1)
     offset = np.array([*size, 0.0]) * OVERSAMPLE / 2.0
     flip = np.array([scale, -scale, scale])
@@ -126,28 +127,41 @@ def _close_openings(vertices: NDArray, faces: NDArray) -> tuple[NDArray, NDArray
 
 def paint(scene: Scene, hand: int, view: int, kept: NDArray | None, paper: Colour) -> NDArray[np.uint8]:
     """The picture `[H, W, 3]` of one hand from one side; `kept [V]` bool is painted as clay."""
-    width, height = scene.size[0] * OVERSAMPLE, scene.size[1] * OVERSAMPLE
-    seen = rasterise(scene.points[hand, view], scene.faces, width, height)
-    lit = seen.interpolate(_illuminate(scene.normals[hand, view]), scene.faces)
-    light, gloss, facing = lit[:, :3], lit[:, 3:4], lit[:, 4]
-
-    # Colour beside coverage, so that the edge blends with the paper after both are averaged.
-    layer = np.zeros((height * width, 6), np.float32)
-    layer[seen.pixel, :3] = light * _albedo(seen, scene, kept) + gloss
-    layer[seen.pixel, 3] = 1.0
-    layer[seen.pixel, 4] = (seen.depth - seen.depth.min(initial=np.inf)) / OVERSAMPLE
-    layer[seen.pixel, 5] = facing
-    layer = layer.reshape(height, width, 6)
-    colour = shrink(layer[..., :4], OVERSAMPLE)
-    shade = _occlusion(layer[::OVERSAMPLE, ::OVERSAMPLE, 3:])
-    coverage = colour[..., 3:]
-    colour = colour[..., :3] * np.exp(-shade[..., None] * _OCCLUSION)
-
-    ground = _linear(paper) * (1.0 - 0.22 * _cast_shadow(coverage[..., 0])[..., None])
-    picture = colour + (1.0 - coverage) * ground
+    width, height = scene.size
+    picture = np.empty((height, width, 3), np.float32)
+    picture[:] = _linear(paper)
+    # Only the part of the picture that the hand and its shadow reach.
+    points = scene.points[hand, view, :, :2] / OVERSAMPLE
+    low = np.clip(np.floor(points.min(0)) - _REACH, 0, scene.size).astype(int)
+    high = np.clip(np.ceil(points.max(0)) + _REACH, 0, scene.size).astype(int)
+    window = picture[low[1] : high[1], low[0] : high[0]]
+    window[:] = _paint_window(scene, hand, view, kept, low, window)
     if scene.given is not None:
         _draw_joints(picture, scene.given[hand, view, :, :2] / OVERSAMPLE)
     return _encode(picture)
+
+
+def _paint_window(
+    scene: Scene, hand: int, view: int, kept: NDArray | None, corner: NDArray, paper: NDArray
+) -> NDArray:
+    """The hand and its shadow on `paper [h, w, 3]`, linear light, whose first pixel is `corner` (x, y)."""
+    height, width = OVERSAMPLE * paper.shape[0], OVERSAMPLE * paper.shape[1]
+    origin = np.array([*(OVERSAMPLE * corner), 0.0])
+    seen = rasterise(scene.points[hand, view] - origin, scene.faces, width, height)
+    lit = seen.interpolate(_illuminate(scene.normals[hand, view]), scene.faces)
+    light, gloss, facing = lit[:, :3], lit[:, 3:4], lit[:, 4:]
+
+    # Colour beside coverage, so that the edge blends with the paper after both are averaged.
+    depth = (seen.depth[:, None] - seen.depth.min(initial=np.inf)) / OVERSAMPLE
+    colour = light * _albedo(seen, scene, kept) + gloss
+    layer = np.zeros((height * width, 6), np.float32)
+    layer[seen.pixel] = np.concatenate([colour, np.ones_like(gloss), depth, facing], axis=1)
+    layer = layer.reshape(height, width, 6)
+    shade = _occlusion(layer[::OVERSAMPLE, ::OVERSAMPLE, 3:])
+    layer = shrink(layer[..., :4], OVERSAMPLE)
+    colour, coverage = layer[..., :3] * np.exp(-shade[..., None] * _OCCLUSION), layer[..., 3:]
+    ground = paper * (1.0 - 0.22 * _cast_shadow(coverage[..., 0])[..., None])
+    return colour + (1.0 - coverage) * ground
 
 
 def _albedo(seen: Fragments, scene: Scene, kept: NDArray | None) -> NDArray:
