@@ -233,3 +233,30 @@ def test_serve_says_hello_and_ends_with_its_stdin() -> None:
     )
     assert done.returncode == 0
     assert json.loads(done.stdout.split(b"\n")[0])["type"] == "hello"
+
+
+TINY = """
+steps = 1
+batch = 2
+
+[network]
+sizes = [208, 52, 13]
+widths = [16, 16, 16]
+tokens = 16
+"""
+
+
+@pytest.mark.slow
+def test_train_resume_and_generate_with_what_was_trained(hhmr: Run, tmp_path: Path) -> None:
+    config, run = tmp_path / "tiny.toml", tmp_path / "run"
+    config.write_text(TINY)
+    assert hhmr("train", "--config", config, "--out", run)[0] == 0
+    code, _, err = hhmr("train", "--config", config, "--out", run)
+    assert code == 2 and "--resume" in err
+    assert hhmr("train", "--config", config, "--out", run, "--resume", "--steps", 2)[0] == 0
+    weights = run / "weights.safetensors"
+    code, _, err = hhmr("generate", "-n", 2, "--steps", 2, "--weights", weights, "--out", tmp_path / "x")
+    assert (code, err) == (0, "")
+    weights.write_bytes(weights.read_bytes()[:1000])
+    code, _, err = hhmr("generate", "--weights", weights, "--out", tmp_path / "y")
+    assert code == 2 and one_sentence(err)
