@@ -300,9 +300,10 @@ def _joint_step(
     mixed = jacobian.transpose(0, 2, 1) @ common  # [N,30,SHARED]
     solved = np.linalg.solve(curvature, np.concatenate([mixed, gradient[..., None]], -1))
     value, precision = _calibration_prior(calibration)
-    schur = np.einsum("nri,nrj->ij", common, common) - np.einsum("nhi,nhj->ij", mixed, solved[..., :-1])
+    rows, mixed = common.reshape(-1, SHARED), mixed.reshape(-1, SHARED)
+    schur = rows.T @ rows - mixed.T @ solved[..., :-1].reshape(-1, SHARED)
     schur += np.diag(len(joints) * precision * (1.0 + damping))
-    right = np.einsum("nri,nr->i", common, error) - np.einsum("nhi,nh->i", mixed, solved[..., -1])
+    right = rows.T @ error.ravel() - mixed.T @ solved[..., -1].ravel()
     right += len(joints) * precision * value
     shared = -np.linalg.solve(schur, right)
     return -(solved[..., -1] + solved[..., :-1] @ shared), shared
