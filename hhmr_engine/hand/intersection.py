@@ -12,6 +12,7 @@ Two faces that share a vertex never count, nor do faces without area.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,13 +35,19 @@ class SelfIntersection:
         self._sharing = sharing_vertex(self.faces)
         near = adjacent_bones(parents)
         self._adjacent = near[self.segments[:, None], self.segments[None, :]] | self._sharing
+        self._groups: dict[bool, Groups] = {}
 
     def pairs(self, vertices: NDArray, adjacent: bool = False) -> NDArray[np.int64]:
         """Intersecting faces `[P, 3]` as (hand, face, face), sorted, of `vertices [n, V, 3]`.
 
         `adjacent=True` looks at adjacent segments too.
         """
-        return intersecting_pairs(vertices, self.faces, self._sharing if adjacent else self._adjacent)
+        skip = self._sharing if adjacent else self._adjacent
+        if adjacent not in self._groups and len(vertices):
+            # Segments hardly bend, so the groups of any one hand serve all others.
+            members = _pack(vertices[0][self.faces].mean(1), self.segments)
+            self._groups[adjacent] = Groups(members, _needed(members, skip))
+        return intersecting_pairs(vertices, self.faces, skip, self._groups.get(adjacent))
 
     def percentage(self, vertices: NDArray, adjacent: bool = False) -> NDArray[np.float32]:
         """Per cent of faces `[n]` that intersect another, of `vertices [n, V, 3]`."""
@@ -55,6 +62,14 @@ class SelfIntersection:
         pairs = self.pairs(vertices)
         bones = np.sort(self.segments[pairs[:, 1:]], axis=1)
         return np.unique(np.concatenate([pairs[:, :1], bones], axis=1), axis=0)
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Neighbouring faces that share a box in the broad phase. Which ones does not change what is found."""
+
+    members: NDArray[np.int64]  # [G, _PACK] face ids, padded with F
+    needed: NDArray[np.bool_]  # [G, G] upper triangle: whether any two of their faces are to be compared
 
 
 def face_segments(faces: NDArray, weights: NDArray) -> NDArray[np.int64]:
@@ -89,8 +104,13 @@ def sharing_vertex(faces: NDArray) -> NDArray[np.bool_]:
     return sharing
 
 
-def intersecting_pairs(vertices: NDArray, faces: NDArray, skip: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Intersecting faces `[P, 3]` as (hand, face, face) of `vertices [n, V, 3]`, `skip [F, F]` left out."""
+def intersecting_pairs(
+    vertices: NDArray, faces: NDArray, skip: NDArray[np.bool_], groups: Groups | None = None
+) -> NDArray[np.int64]:
+    """Intersecting faces `[P, 3]` as (hand, face, face) of `vertices [n, V, 3]`, `skip [F, F]` left out.
+
+    `groups` are found anew for every mesh when none are given.
+    """
     vertices = np.asarray(vertices, np.float64)
     if vertices.ndim != 3 or vertices.shape[-1] != 3:
         raise ValueError(f"vertices must be [n, V, 3], not {list(vertices.shape)}")
@@ -98,18 +118,19 @@ def intersecting_pairs(vertices: NDArray, faces: NDArray, skip: NDArray[np.bool_
         raise ValueError("vertices must be finite numbers to look for self-intersection")
     found = [np.empty((0, 3), np.int64)]
     for hand, points in enumerate(vertices):
-        a, b = _overlapping_boxes(points, faces)
+        a, b = _overlapping_boxes(points, faces, groups)
         keep = ~skip[a, b]
         a, b = a[keep], b[keep]
-        corners = points[faces]
-        hit = triangles_intersect(corners[a], corners[b])
+        hit = triangles_intersect(points[faces[a]], points[faces[b]])
         pair = np.sort(np.stack([a[hit], b[hit]], axis=1), axis=1)
         pair = pair[np.lexsort((pair[:, 1], pair[:, 0]))]
         found.append(np.concatenate([np.full((len(pair), 1), hand), pair], axis=1))
     return np.concatenate(found)
 
 
-def _overlapping_boxes(points: NDArray, faces: NDArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _overlapping_boxes(
+    points: NDArray, faces: NDArray, groups: Groups | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Every two faces once whose bounding boxes, in the points' principal axes, overlap."""
     centred = points - points.mean(0)
     _, axes = np.linalg.eigh(centred.T @ centred)
@@ -118,26 +139,61 @@ def _overlapping_boxes(points: NDArray, faces: NDArray) -> tuple[NDArray[np.int6
     low = np.nextafter(np.minimum(np.minimum(a, b), c).astype(np.float32), np.float32(-np.inf))
     high = np.nextafter(np.maximum(np.maximum(a, b), c).astype(np.float32), np.float32(np.inf))
 
-    packed = _pack(low + high)
+    if groups is None:
+        members = _pack(low + high)
+        groups = Groups(members, np.triu(np.ones((len(members), len(members)), bool)))
+    packed = groups.members
     # The index past the last face is padding: an empty box that overlaps nothing.
     low = np.append(low, np.full((1, 3), np.inf, np.float32), axis=0)[packed].transpose(2, 1, 0).copy()
     high = np.append(high, np.full((1, 3), -np.inf, np.float32), axis=0)[packed].transpose(2, 1, 0).copy()
-    first, second = _box_pairs(low.min(1), high.max(1))
+    first, second = _box_pairs(low.min(1), high.max(1), groups.needed)
 
     overlap = np.ones((_PACK, _PACK, len(first)), bool)
     overlap[:, :, first == second] = np.triu(np.ones((_PACK, _PACK), bool), 1)[:, :, None]
     for axis in range(3):
         overlap &= low[axis].take(first, 1)[:, None] <= high[axis].take(second, 1)[None]
         overlap &= high[axis].take(first, 1)[:, None] >= low[axis].take(second, 1)[None]
-    within, pair = np.divmod(np.flatnonzero(overlap), len(first))
+    within, pair = np.divmod(np.flatnonzero(overlap), max(len(first), 1))
     return packed[first[pair], within // _PACK], packed[second[pair], within % _PACK]
 
 
-def _pack(centres: NDArray) -> NDArray[np.int64]:
-    """Face ids `[G, _PACK]` in groups of neighbours, padded with `len(centres)`.
+def _box_pairs(
+    low: NDArray, high: NDArray, needed: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The needed pairs of groups whose boxes `[3, G]` overlap."""
+    overlap = needed.copy()
+    for axis in range(3):
+        overlap &= low[axis][:, None] <= high[axis]
+        overlap &= high[axis][:, None] >= low[axis]
+    first, second = np.divmod(np.flatnonzero(overlap), overlap.shape[1])
+    return first, second
 
-    Sort, tile, recurse (Leutenegger et al. 1997), with twice the cuts along the longest axis, since a hand
-    is long and flat.
+
+def _needed(members: NDArray[np.int64], skip: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """`[G, G]` upper triangle: whether two groups have faces that `skip` does not leave out."""
+    wanted = np.zeros((len(skip) + 1, len(skip) + 1), bool)  # the last is padding
+    wanted[:-1, :-1] = ~skip
+    rows = wanted[members].any(1)
+    return np.triu(rows.T[members].any(1).T)
+
+
+def _pack(centres: NDArray, segments: NDArray | None = None) -> NDArray[np.int64]:
+    """Face ids `[G, _PACK]` in groups of neighbours (of one segment), padded with the number of faces."""
+    centres = np.asarray(centres, np.float32)
+    if segments is None:
+        return _tile(centres)
+    packed = []
+    for segment in np.unique(segments):
+        faces = np.append(np.flatnonzero(segments == segment), len(centres))
+        packed.append(faces[_tile(centres[faces[:-1]])])
+    return np.concatenate(packed)
+
+
+def _tile(centres: NDArray) -> NDArray[np.int64]:
+    """Rows `[G, _PACK]` of `centres [N, 3]` in groups of neighbours, padded with N.
+
+    Sort, tile, recurse (Leutenegger et al. 1997), with twice the cuts along the first axis, since hands and
+    fingers are long.
     """
     side = (len(centres) / _PACK) ** (1.0 / 3.0)
     along, across = max(1, round(2.0 * side)), max(1, round(side))
@@ -148,17 +204,8 @@ def _pack(centres: NDArray) -> NDArray[np.int64]:
     for axis, parts in enumerate(cuts):
         by_axis = np.argsort(centres[order, axis], axis=1, kind="stable")
         order = np.take_along_axis(order, by_axis, axis=1).reshape(len(order) * parts, -1)
-    return np.minimum(order, len(centres) - len(padding))
-
-
-def _box_pairs(low: NDArray, high: NDArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Every two groups once, and each with itself, whose boxes `[3, G]` overlap."""
-    overlap = np.triu(np.ones((low.shape[1], low.shape[1]), bool))
-    for axis in range(3):
-        overlap &= low[axis][:, None] <= high[axis]
-        overlap &= high[axis][:, None] >= low[axis]
-    first, second = np.divmod(np.flatnonzero(overlap), overlap.shape[1])
-    return first, second
+    filled = order[(order < len(centres) - len(padding)).any(1)]
+    return np.minimum(filled, len(centres) - len(padding))
 
 
 def triangles_intersect(a: NDArray, b: NDArray) -> NDArray[np.bool_]:
