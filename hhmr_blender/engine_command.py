@@ -54,18 +54,19 @@ def newest_log() -> Path:
 
 def engine_command() -> EngineCommand:
     """Command line and environment of the engine. Raises EngineFailure where there is none yet."""
-    from .client.install import installed_python
-    from .client.install import engine_command as own_engine
+    from .client import install
 
     chosen = preferences()
     words = split(chosen.command) if chosen is not None and chosen.command.strip() else []
     if len(words) > 1:
         return EngineCommand(words)
-    python = words[0] if words else installed_python(user_folder())
+    python = words[0] if words else install.installed_python(user_folder())
     if python is None:
-        raise EngineFailure("no_engine", "The engine is not installed yet.", "Install it, or name one in the preferences.")
+        raise EngineFailure(
+            "no_engine", "The engine is not installed yet.", "Install it, or name one in the preferences."
+        )
     device = chosen.device if chosen is not None else "auto"
-    return own_engine(Path(python), engine_path(), "--device", device)
+    return install.engine_command(Path(python), engine_path(), "--device", device)
 
 
 def split(command: str) -> list[str]:
@@ -76,5 +77,6 @@ def split(command: str) -> list[str]:
     try:
         words = shlex.split(command, posix=os.name != "nt")
     except ValueError as fault:
-        raise EngineFailure("bad_command", f"The engine's command line can't be read ({fault}).", "") from fault
+        text = f"The engine's command line can't be read ({fault})."
+        raise EngineFailure("bad_command", text, "Change it in the preferences.") from fault
     return [word.strip('"') for word in words] if os.name == "nt" else words

@@ -114,7 +114,18 @@ class HHMR_PT_settings(Tab, bpy.types.Panel):
 class HHMR_UL_hypotheses(bpy.types.UIList):
     """Rows of hypotheses among the shape keys of a mesh."""
 
-    def draw_item(self, context, layout, data, item, icon, active_data, active_property, index=0) -> None:
+    def draw_item(
+        self,
+        context: bpy.types.Context,
+        layout: bpy.types.UILayout,
+        data: bpy.types.Key,
+        item: bpy.types.ShapeKey,
+        icon: int | None,
+        active_data: bpy.types.Object,
+        active_property: str | None,
+        index: int | None = 0,
+        flt_flag: int | None = 0,
+    ) -> None:
         from .apply import shape_keys
 
         entry = next((one for one in shape_keys.hypotheses(active_data) if one.name == item.name), None)
@@ -123,10 +134,12 @@ class HHMR_UL_hypotheses(bpy.types.UIList):
         if not active_data.show_only_shape_key:
             row.prop(item, "value", text="", slider=True)
         if entry is not None:
-            icon = "PINNED" if entry.kept else "UNPINNED"
-            row.operator("hhmr.keep", text="", icon=icon, emboss=False).name = item.name
+            pin = "PINNED" if entry.kept else "UNPINNED"
+            row.operator("hhmr.keep", text="", icon=pin, emboss=False).name = item.name
 
-    def filter_items(self, context, data, property):
+    def filter_items(
+        self, context: bpy.types.Context, data: bpy.types.Key, property: str
+    ) -> tuple[list[int], list[int]]:
         from .apply import shape_keys
 
         names = {one.name for one in shape_keys.hypotheses(context.object)}
@@ -155,7 +168,9 @@ class HHMR_PT_hypotheses(Tab, bpy.types.Panel):
         layout.template_list(
             "HHMR_UL_hypotheses", "", ob.data.shape_keys, "key_blocks", ob, "active_shape_key_index", rows=8
         )
-        shown = next((one for one in found if ob.active_shape_key and one.name == ob.active_shape_key.name), None)
+        shown = next(
+            (one for one in found if ob.active_shape_key and one.name == ob.active_shape_key.name), None
+        )
         if shown is not None:
             column = layout.column(align=True)
             column.label(text=f"Off what is kept: {shown.residual_mm:.1f} mm")

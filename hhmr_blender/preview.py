@@ -39,7 +39,7 @@ def _draw() -> None:
         return
     vertices, matrix = _shown
     shader = gpu.shader.from_builtin("UNIFORM_COLOR")
-    batch = batch_for_shader(shader, "LINES", {"pos": vertices}, indices=edges())
+    batch = batch_for_shader(shader, "LINES", {"pos": vertices.tolist()}, indices=edges())
     gpu.state.blend_set("ALPHA")
     gpu.state.depth_test_set("LESS_EQUAL")
     gpu.matrix.push()

@@ -68,4 +68,4 @@ MENDS: dict[str, tuple[Mend, ...]] = {
     "bad_mesh": (ADD_HAND,),
     "cancelled_by_unload": (RESTART,),
 }
-"""Problem code (our own and the engine's) -> buttons. A code that is not here has a sentence and no button."""
+"""Problem code, our own or the engine's -> buttons; a code that is not here has a sentence and no button."""

@@ -25,7 +25,11 @@ class HHMR_PG_settings(bpy.types.PropertyGroup):
         description="Which joints of the armature are kept",
         items=[
             ("ALL", "Whole Hand", "Keep every joint of the hand"),
-            ("SELECTED", "Selected Bones", "Keep the palm and the selected finger bones; the rest is completed"),
+            (
+                "SELECTED",
+                "Selected Bones",
+                "Keep the palm and the selected fingers; the rest is completed",
+            ),
         ],
         default="ALL",
     )
@@ -46,7 +50,12 @@ class HHMR_PG_settings(bpy.types.PropertyGroup):
         default="RIGHT",
     )
     count: IntProperty(
-        name="Hypotheses", description="How many different hands to make", default=8, min=1, max=64, soft_max=16
+        name="Hypotheses",
+        description="How many different hands to make",
+        default=8,
+        min=1,
+        max=64,
+        soft_max=16,
     )
     seed: IntProperty(
         name="Seed", description="The same seed and settings give the same hands", default=0, min=0
@@ -81,7 +90,7 @@ class HHMR_PG_settings(bpy.types.PropertyGroup):
     )
     fit: BoolProperty(
         name="Fit Bones",
-        description="Fit a skinned hand to every result: cleaner skin and exact bone lengths, a little slower",
+        description="Fit a skinned hand to every result: cleaner skin, a little slower",
         default=False,
     )
 

@@ -78,7 +78,11 @@ def _tick() -> float | None:
         session.notice = Notice("The add-on made a mistake; Blender's console says which.", "internal")
         _redraw()
         return None
-    if session.busy or session.installation is not None or (session.client is not None and session.client.busy):
+    if (
+        session.busy
+        or session.installation is not None
+        or (session.client is not None and session.client.busy)
+    ):
         return BUSY
     return IDLE if session.client is not None and session.client.state == "ready" else None
 

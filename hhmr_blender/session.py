@@ -1,4 +1,4 @@
-"""What lives as long as Blender runs and belongs to no file: the engine, the job under way, the last message."""
+"""What lives as long as Blender runs and belongs to no file: the engine, its job, the last message."""
 
 from __future__ import annotations
 
@@ -76,7 +76,9 @@ class Session:
             self.client = EngineClient(engine_command, log_path())
         return self.client
 
-    def submit(self, request: dict[str, Any], arrays: dict[str, np.ndarray], target: Target, **note: str) -> None:
+    def submit(
+        self, request: dict[str, Any], arrays: dict[str, np.ndarray], target: Target, **note: str
+    ) -> None:
         """Send a request; `note` goes into the provenance beside it. Raises Problem when one is under way."""
         if self.run is not None:
             raise Problem("busy", "A request is under way: wait for it, or cancel it.")

@@ -32,7 +32,7 @@ class Template:
 
     def side_vertices(self, side: str) -> Floats:
         """Rest pose [V, 3] of a side."""
-        return self.vertices if side == "right" else self.vertices * np.float32([-1, 1, 1])
+        return self.vertices if side == "right" else self.vertices * np.array([-1, 1, 1], np.float32)
 
     def side_quads(self, side: str) -> Ints:
         """Faces [Q, 4] of a side, wound so that normals point outward."""

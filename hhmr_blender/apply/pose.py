@@ -28,7 +28,9 @@ def write(ob: bpy.types.Object, hand: Hand, joints: Array, view_layer: bpy.types
     now = posed_joints(ob, hand)
     missing = [name for name in hand.controls if name and name not in ob.pose.bones]
     if missing or len(palm) < 3:
-        raise Problem("half_hand", f"'{ob.name}' lacks bones of the hand now: {', '.join(missing) or 'the palm'}.")
+        raise Problem(
+            "half_hand", f"'{ob.name}' lacks bones of the hand now: {', '.join(missing) or 'the palm'}."
+        )
     rotation, scale, offset = rigid_fit(joints[palm], now[palm])
     world = scale * joints @ rotation.T + offset
     inverse = np.linalg.inv(np.array(ob.matrix_world, dtype=float))
@@ -55,7 +57,7 @@ def insert_keys(ob: bpy.types.Object, hand: Hand) -> None:
 
 
 def _swing(bone: bpy.types.PoseBone, rest: Array, wanted: Array) -> None:
-    """Rotate a bone, rest-relative, so that what points along `rest` in the rest pose points along `wanted`."""
+    """Rotate a bone so that what points along `rest` in the rest pose points along `wanted`."""
     at_rest = np.array(bone.bone.matrix_local.to_3x3(), dtype=float)
     carried = _carried(bone)
     base = np.array(carried.to_quaternion().to_matrix(), dtype=float)
@@ -84,7 +86,7 @@ def _set_rotation(bone: bpy.types.PoseBone, matrix: Matrix) -> None:
         bone.rotation_quaternion = matrix.to_quaternion()
     elif bone.rotation_mode == "AXIS_ANGLE":
         axis, angle = matrix.to_quaternion().to_axis_angle()
-        bone.rotation_axis_angle = (angle, *axis)
+        bone.rotation_axis_angle = (angle, *axis)  # type: ignore[assignment]
     else:
         bone.rotation_euler = matrix.to_euler(bone.rotation_mode, bone.rotation_euler)
 

@@ -39,13 +39,17 @@ def place(
         with object_mode(context, source):
             ids, _ = template_ids(source, template())
             if len(ids) != vertices.shape[1]:
-                raise Problem("target_changed", f"'{source.name}' was cut while the hands were made: try again.")
+                raise Problem(
+                    "target_changed", f"'{source.name}' was cut while the hands were made: try again."
+                )
             shape_keys.write(source, vertices[:, ids], entries, request, engine)
         return source
     with object_mode(context, context.object, restore=False):
         collections = _collections(context, source)
         ob = hand_object.add("HHMR Hand", str(request["side"]), collections, vertices[0])
-        ob.matrix_world = source.matrix_world if source is not None and target.kind == "BESIDE" else target.matrix
+        ob.matrix_world = target.matrix
+        if source is not None and target.kind == "BESIDE":
+            ob.matrix_world = source.matrix_world  # it may have been moved meanwhile
         shape_keys.write(ob, vertices, entries, request, engine)
         hand_object.select_only(ob, context.view_layer)
     return ob
@@ -55,14 +59,15 @@ def check_editable(ob: bpy.types.Object) -> None:
     """Raise Problem where an object or its mesh comes from a library and can't take shape keys."""
     keys = ob.data.shape_keys if isinstance(ob.data, bpy.types.Mesh) else None
     if not (ob.is_editable and ob.data.is_editable and (keys is None or keys.is_editable)):
-        raise Problem("linked", f"'{ob.name}' is linked from a library: make it local (Object > Relations) first.")
-    if ob.override_library is not None or ob.data.override_library is not None:
-        raise Problem("linked", f"'{ob.name}' is a library override: make it local (Object > Relations) first.")
+        text = f"'{ob.name}' is linked from a library: make it local first (Object > Relations > Make Local)."
+        raise Problem("linked", text)
 
 
 @contextmanager
-def object_mode(context: bpy.types.Context, ob: bpy.types.Object | None, restore: bool = True) -> Iterator[None]:
-    """Object Mode for as long as shape keys are written, since Edit Mode would undo them; then the mode before."""
+def object_mode(
+    context: bpy.types.Context, ob: bpy.types.Object | None, restore: bool = True
+) -> Iterator[None]:
+    """Object Mode while shape keys are written, since Edit Mode would undo them; then the mode before."""
     mode = ob.mode if ob is not None else "OBJECT"
     if ob is None or mode == "OBJECT":
         yield
@@ -84,14 +89,16 @@ def _source(target: Target) -> bpy.types.Object | None:
         return None
     found = target.find()
     if found is None:
-        raise Problem("target_gone", f"'{target.name}' was deleted while the hands were made: nothing was changed.")
+        raise Problem(
+            "target_gone", f"'{target.name}' was deleted while the hands were made: nothing was changed."
+        )
     return found
 
 
 def _collections(context: bpy.types.Context, source: bpy.types.Object | None) -> list[bpy.types.Collection]:
     """Where the source is, as far as it may be added to; else the active collection."""
     found = [one for one in source.users_collection if one.is_editable] if source is not None else []
-    return found or [context.collection]
+    return found or [context.collection or context.scene.collection]
 
 
 def _entries(arrays: dict[str, np.ndarray]) -> list[Entry]:

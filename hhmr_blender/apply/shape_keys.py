@@ -80,7 +80,7 @@ def show(ob: bpy.types.Object, name: str) -> None:
 
 
 def blend(ob: bpy.types.Object, on: bool) -> None:
-    """On: mix the hypotheses by their values, beginning with the one that is shown. Off: show just that one."""
+    """On: mix the hypotheses by their values, beginning with the one that is shown. Off: show just one."""
     mesh = ob.data
     assert isinstance(mesh, bpy.types.Mesh) and mesh.shape_keys is not None
     shown = ob.active_shape_key
@@ -155,13 +155,21 @@ def _parse(text: str) -> Provenance | None:
         stored = json.loads(text)
         entries = tuple(Entry(**entry) for entry in stored["hypotheses"])
         return Provenance(stored["request"], stored["engine"], entries)
-    except (ValueError, KeyError, TypeError):  # edited by hand, or of another version: then they are plain keys
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+    ):  # edited by hand, or of another version: then they are plain keys
         return None
 
 
 def _store(mesh: bpy.types.Mesh, known: Provenance) -> None:
     assert mesh.shape_keys is not None
-    stored = {"request": known.request, "engine": known.engine, "hypotheses": [vars(one) for one in known.hypotheses]}
+    stored = {
+        "request": known.request,
+        "engine": known.engine,
+        "hypotheses": [vars(one) for one in known.hypotheses],
+    }
     mesh.shape_keys[PROVENANCE] = json.dumps(stored)
 
 

@@ -68,7 +68,8 @@ def choose(ob: bpy.types.Object, side: str, picked: set[str] | None) -> Hand:
         found = [hand for hand in found if any(hand.joint_of(bone) is not None for bone in picked)]
         if not found:
             raise Problem(
-                "no_bones", f"No bone of a hand is selected in '{ob.name}': in Pose Mode, select the fingers to keep."
+                "no_bones",
+                f"No bone of a hand is selected in '{ob.name}': in Pose Mode, select the fingers to keep.",
             )
     elif any(hand.whole for hand in found):
         found = [hand for hand in found if hand.whole]
@@ -101,7 +102,9 @@ def posed_joints(ob: bpy.types.Object, hand: Hand) -> Array:
         if not bone:
             continue
         pose_bone = ob.pose.bones[bone]
-        moved = np.array(pose_bone.matrix, dtype=float) @ np.linalg.inv(np.array(pose_bone.bone.matrix_local, dtype=float))
+        moved = np.array(pose_bone.matrix, dtype=float) @ np.linalg.inv(
+            np.array(pose_bone.bone.matrix_local, dtype=float)
+        )
         world[joint] = (matrix @ moved @ np.append(rest[joint], 1.0))[:3]
     return world
 
@@ -150,6 +153,6 @@ def _check_lengths(ob: bpy.types.Object, hand: Hand, joints: Array) -> None:
                 bone = rig_joints.owner(hand, a)
                 raise Problem(
                     "zero_length",
-                    f"The bone '{bone}' of '{ob.name}' has no length ({JOINTS[a]} and {JOINTS[b]} are in one place): "
-                    "give it a length, or clear its scale.",
+                    f"The bone '{bone}' of '{ob.name}' has no length "
+                    f"({JOINTS[a]} and {JOINTS[b]} are in one place): give it a length, or clear its scale.",
                 )

@@ -47,7 +47,9 @@ def capture(ob: bpy.types.Object, keep: str, group: str = "") -> PartialHand:
     positions = shape(ob)
     if not np.isfinite(positions).all():
         bad = int((~np.isfinite(positions).all(axis=1)).sum())
-        raise Problem("nan", f"{bad} vertices of '{ob.name}' have no position (NaN): delete them and try again.")
+        raise Problem(
+            "nan", f"{bad} vertices of '{ob.name}' have no position (NaN): delete them and try again."
+        )
     kept = _kept(ob, keep, group, whole=len(ids) == len(hand.vertices))
     if len(ids) == len(hand.vertices) and kept.all():
         raise Problem(
@@ -99,7 +101,7 @@ def shape(ob: bpy.types.Object) -> Floats:
     blocks = mesh.shape_keys.key_blocks
     count = len(mesh.vertices)
     if ob.mode == "EDIT" or ob.show_only_shape_key:
-        return _read(blocks[ob.active_shape_key_index].points, count)
+        return _read(blocks[ob.active_shape_key_index or 0].points, count)
     mixed = _read(mesh.shape_keys.reference_key.points, count)
     for key in blocks:
         if key.mute or key.value == 0 or key == key.relative_key:
@@ -125,7 +127,7 @@ def weights(ob: bpy.types.Object, group: str) -> Floats:
 
 
 def _numbers(ob: bpy.types.Object) -> Ints | None:
-    """The attribute with the template's numbers [n]; None where the mesh has none. Empty in Edit Mode: see bmesh."""
+    """The template's numbers [n]; None where there are none. In Edit Mode only bmesh can read them."""
     mesh = ob.data
     assert isinstance(mesh, bpy.types.Mesh)
     if ob.mode == "EDIT":
@@ -161,7 +163,8 @@ def _ids_by_topology(ob: bpy.types.Object, hand: Template) -> tuple[Ints, str]:
                 if _same_faces(corners.reshape(faces.shape), wound):
                     return np.arange(len(hand.vertices), dtype=np.int32), side
     raise Problem(
-        "not_a_hand", f"'{ob.name}' is not an HHMR hand: add one with Add > Mesh > HHMR Hand and work on that."
+        "not_a_hand",
+        f"'{ob.name}' is not an HHMR hand: add one with Add > Mesh > HHMR Hand, and work on that.",
     )
 
 
@@ -187,7 +190,9 @@ def _kept(ob: bpy.types.Object, keep: str, group: str, whole: bool) -> Mask:
             raise Problem("empty_group", f"'{ob.name}' has no vertex group '{group}': choose one to keep.")
         kept = weights(ob, group) > 0.5
         if not kept.any():
-            raise Problem("empty_group", f"The vertex group '{group}' holds no vertex with a weight above 0.5.")
+            raise Problem(
+                "empty_group", f"The vertex group '{group}' holds no vertex with a weight above 0.5."
+            )
         return kept
     kept = np.empty(count, bool)
     mesh.vertices.foreach_get("select", kept)

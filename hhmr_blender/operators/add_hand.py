@@ -25,7 +25,7 @@ class HHMR_OT_add_hand(bpy.types.Operator, AddObjectHelper):
 
         if context.mode != "OBJECT":
             bpy.ops.object.mode_set(mode="OBJECT")
-        ob = hand_object.add("HHMR Hand", self.side.lower(), [context.collection])
+        ob = hand_object.add("HHMR Hand", self.side.lower(), [context.collection or context.scene.collection])
         ob.matrix_world = add_object_align_init(context, operator=self)
         hand_object.select_only(ob, context.view_layer)
         return {"FINISHED"}

@@ -119,7 +119,9 @@ class HHMR_OT_install_engine(bpy.types.Operator):
         chosen = preferences()
         session.shut_down()  # a running engine holds its files
         python = bpy.path.abspath(chosen.python) if chosen is not None else ""
-        session.installation = Installation(user_folder(), python, chosen.torch_index if chosen is not None else "")
+        session.installation = Installation(
+            user_folder(), python, chosen.torch_index if chosen is not None else ""
+        )
         pump.start()
         return {"FINISHED"}
 

@@ -94,7 +94,9 @@ class HHMR_OT_complete(Asking, bpy.types.Operator):
 
         ob = context.object
         if ob is None:
-            raise Problem("no_object", "No object is active: click a hand, or add one with Add > Mesh > HHMR Hand.")
+            raise Problem(
+                "no_object", "No object is active: click a hand, or add one with Add > Mesh > HHMR Hand."
+            )
         chosen = context.scene.hhmr
         keep = chosen.keep if self.keep == "AS_SET" else self.keep
         part = capture.capture(ob, keep, chosen.group)
@@ -166,7 +168,9 @@ class HHMR_OT_apply_result(bpy.types.Operator):
             session.notice = Notice(problem.text, problem.code)
             return {"CANCELLED"}
         count, seconds = len(arrays["vertices"]), float(message.get("seconds", 0.0))
-        session.notice = Notice(f"{count} {'hand' if count == 1 else 'hands'} on '{ob.name}' in {seconds:.1f} s.")
+        session.notice = Notice(
+            f"{count} {'hand' if count == 1 else 'hands'} on '{ob.name}' in {seconds:.1f} s."
+        )
         return {"FINISHED"}
 
 

@@ -39,7 +39,9 @@ class HHMR_OT_from_armature(Asking, bpy.types.Operator):
 
         ob = context.object
         if ob is None:
-            raise Problem("no_armature", "No object is active: click the armature whose hand is to be completed.")
+            raise Problem(
+                "no_armature", "No object is active: click the armature whose hand is to be completed."
+            )
         chosen = context.scene.hhmr
         found = capture.capture(ob, chosen.bones, chosen.side if self.side == "AS_SET" else self.side)
         # The new hand's origin is the wrist, so that it can be turned about it; numbers stay small, too.
@@ -79,10 +81,14 @@ class HHMR_OT_to_armature(bpy.types.Operator):
             ob.update_from_editmode()
         ids, side = capture_mesh.template_ids(ob, template())
         if len(ids) != len(template().vertices):
-            raise Problem("not_a_hand", f"'{ob.name}' has lost parts: choose a whole hand to pose the armature with.")
+            raise Problem(
+                "not_a_hand", f"'{ob.name}' has lost parts: choose a whole hand to pose the armature with."
+            )
         rig = _armature_of(context, ob)
         if not rig.is_editable:
-            raise Problem("linked", f"'{rig.name}' is linked from a library: make a library override of it first.")
+            raise Problem(
+                "linked", f"'{rig.name}' is linked from a library: make a library override of it first."
+            )
         hand = capture.choose(rig, side.upper(), None)
         vertices = np.empty((len(ids), 3))
         vertices[ids] = capture_mesh.shape(ob)
@@ -105,7 +111,9 @@ def _armature_of(context: bpy.types.Context, ob: bpy.types.Object) -> bpy.types.
     known = shape_keys.provenance(ob.data)
     found = bpy.data.objects.get(known.request.get("armature", "")) if known is not None else None
     if found is None or found.type != "ARMATURE":
-        raise Problem("no_armature", "Which armature? Select it together with the hand (Shift-click), hand last.")
+        raise Problem(
+            "no_armature", "Which armature? Select it together with the hand (Shift-click), hand last."
+        )
     return found
 
 

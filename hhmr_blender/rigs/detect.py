@@ -58,7 +58,7 @@ def canonical(name: str) -> tuple[str, ...]:
 
 
 def find_hands(parents: Mapping[str, str | None]) -> list[Hand]:
-    """Best hand of each side of a skeleton (bone -> parent), right first; partial hands too (`Hand.whole`)."""
+    """Best hand of each side of a skeleton (bone -> parent), right first; partial ones too: see `whole`."""
     names: dict[tuple[str, ...], str] = {}
     for name in parents:
         names.setdefault(canonical(name), name)
@@ -81,7 +81,9 @@ def _match(rig: Rig, side: str, parents: Mapping[str, str | None], names: dict[t
     return Hand(rig, side, tuple(bones), tuple(controls), 100 * score + exact)
 
 
-def _resolve(wanted: list[str], parents: Mapping[str, str | None], names: dict[tuple[str, ...], str]) -> list[str]:
+def _resolve(
+    wanted: list[str], parents: Mapping[str, str | None], names: dict[tuple[str, ...], str]
+) -> list[str]:
     """The skeleton's own spelling of names, "" where it has none."""
     return [name if name in parents else names.get(canonical(name), "") if name else "" for name in wanted]
 

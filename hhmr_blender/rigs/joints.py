@@ -53,7 +53,7 @@ def _tip(before: Array, head: Array, tail: Array) -> Array:
 
 
 def rigid_fit(source: Array, target: Array) -> tuple[Array, float, Array]:
-    """Similarity (rotation [3, 3], scale, offset [3]) that carries source [n, 3] onto target (Umeyama 1991)."""
+    """Similarity (rotation [3, 3], scale, offset [3]) from source [n, 3] onto target (Umeyama 1991)."""
     mean_source, mean_target = source.mean(axis=0), target.mean(axis=0)
     centred, aim = source - mean_source, target - mean_target
     u, s, vt = np.linalg.svd(aim.T @ centred)

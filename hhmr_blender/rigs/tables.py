@@ -45,7 +45,7 @@ class Rig:
     """Id of the rig whose bones take the pose, where the bones that are read are constrained."""
 
     def bones(self, side: str) -> list[str]:
-        """Bone of every joint of one side ("right" or "left"), [21]; a tip is "" where there is no leaf bone."""
+        """Bone of every joint of a side ("right", "left"), [21]; a tip is "" where there is no leaf bone."""
         fill = {"s": self.sides[0 if side == "right" else 1], "S": side.capitalize()}
         found = [self.wrist.format(**fill)]
         for i in range(5):
@@ -120,7 +120,8 @@ RIGS: tuple[Rig, ...] = (
         ("{s}Thumb1", "{s}Thumb2", "{s}Thumb3"), ("{s}{f}1", "{s}{f}2", "{s}{f}3"),
         ("Index", "Mid", "Ring", "Pinky"), metacarpal="{s}Carpal{i}"),
     Rig("mpfb_default", "MakeHuman / MPFB", DOTTED, "wrist.{s}",
-        ("finger1-1.{s}", "finger1-2.{s}", "finger1-3.{s}"), ("finger{f}-1.{s}", "finger{f}-2.{s}", "finger{f}-3.{s}"),
+        ("finger1-1.{s}", "finger1-2.{s}", "finger1-3.{s}"),
+        ("finger{f}-1.{s}", "finger{f}-2.{s}", "finger{f}-3.{s}"),
         ("2", "3", "4", "5"), metacarpal="metacarpal{i}.{s}"),
     Rig("mb_lab", "MB-Lab", DOTTED, "hand_{s}",
         ("thumb01_{s}", "thumb02_{s}", "thumb03_{s}"), ("{f}01_{s}", "{f}02_{s}", "{f}03_{s}"),

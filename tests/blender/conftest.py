@@ -55,7 +55,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """After some of its operators Blender's module hangs or crashes at interpreter exit: leave before that."""
+    """After some of its operators Blender's module hangs or crashes at exit: leave before that."""
     sys.stdout.flush()
     sys.stderr.flush()
     if EXIT_STATUS in config.stash:

@@ -10,48 +10,8 @@ from mathutils import Euler, Matrix, Quaternion
 from hhmr_blender.apply import pose
 from hhmr_blender.capture import armature as capture
 from hhmr_blender.problems import Problem
-from hhmr_blender.rigs.tables import CHAINS, JOINTS, RIGS
-from hhmr_blender.template import template
-
-BLENDER_5 = bpy.app.version >= (5, 0, 0)
-
-
-def joints_at_rest(side: str = "right") -> np.ndarray:
-    hand = template()
-    return hand.regressor @ hand.side_vertices(side)
-
-
-def build(rig_id: str, sides: tuple[str, ...] = ("right",), joints: tuple[int, ...] = tuple(range(21))):
-    """Armature with the hand bones of a rig, at the template's joints; only the named joints get a bone."""
-    rig = next(one for one in RIGS if one.id == rig_id)
-    armature = bpy.data.armatures.new(rig_id)
-    ob = bpy.data.objects.new(rig_id, armature)
-    bpy.context.collection.objects.link(ob)
-    bpy.context.view_layer.objects.active = ob
-    ob.select_set(True)
-    bpy.ops.object.mode_set(mode="EDIT")
-    for side in sides:
-        places = joints_at_rest(side) + ([0.3, 0, 0] if side == "left" else [-0.3, 0, 0])
-        names = rig.bones(side)
-        wrist = armature.edit_bones.new(names[0])
-        wrist.head, wrist.tail = places[0], places[9]
-        for chain in CHAINS:
-            parent = wrist
-            for i, joint in enumerate(chain):
-                if not names[joint] or joint not in joints:
-                    continue
-                bone = armature.edit_bones.new(names[joint])
-                bone.head = places[joint]
-                bone.tail = places[joint + 1] if i < 3 else 2 * places[joint] - places[joint - 1]
-                bone.parent = parent
-                parent = bone
-    bpy.ops.object.mode_set(mode="OBJECT")
-    return ob
-
-
-def select_bones(ob: bpy.types.Object, names: set[str]) -> None:
-    for bone in ob.pose.bones:
-        (bone if BLENDER_5 else bone.bone).select = bone.name in names
+from hhmr_blender.rigs.tables import CHAINS, JOINTS
+from tests.blender.rig_building import build, joints_at_rest, select_bones
 
 
 def curl(ob: bpy.types.Object, hand, rng: np.random.Generator) -> None:
@@ -216,9 +176,7 @@ def test_pose_operator_is_one_undo_step(hand: bpy.types.Object, rng: np.random.G
     np.testing.assert_allclose(after, joints_at_rest() + [-0.3, 0, 0], atol=1e-5)
     bpy.ops.ed.undo()
     bpy.context.view_layer.update()
-    np.testing.assert_allclose(
-        capture.posed_joints(bpy.data.objects["mixamo"], found), before, atol=1e-6
-    )
+    np.testing.assert_allclose(capture.posed_joints(bpy.data.objects["mixamo"], found), before, atol=1e-6)
 
 
 def test_left_hand_does_not_pose_a_right_one() -> None:

@@ -105,7 +105,7 @@ def test_left_hand_is_the_mirror_with_normals_outward() -> None:
 
 
 def test_shape_is_what_the_eye_sees(hand: bpy.types.Object) -> None:
-    """As the depsgraph evaluates it: mixed values, muted keys, relative keys, vertex groups, only one shown."""
+    """As the depsgraph evaluates it: values, muted keys, relative keys, vertex groups, only one shown."""
     rng = np.random.default_rng(1)
     hand.shape_key_add(name="Basis")
     for name, value in (("a", 0.7), ("b", -0.2), ("muted", 1.0), ("masked", 0.5)):

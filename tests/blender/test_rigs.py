@@ -108,10 +108,14 @@ def test_generated_rigify_is_read_from_deform_bones_and_written_to_controls() ->
 def test_tails_without_a_meaning_are_not_taken_for_fingertips(tail: tuple[float, ...], meant: bool) -> None:
     mixamo = next(rig for rig in RIGS if rig.id == "ue4_mannequin")
     (hand,) = find_hands(skeleton(mixamo, ("right",)))
-    heads = {name: np.array([float(i // 4), 0.02 * (i % 4), 0.0]) for i, name in enumerate(hand.bones) if name}
+    heads = {
+        name: np.array([float(i // 4), 0.02 * (i % 4), 0.0]) for i, name in enumerate(hand.bones) if name
+    }
     distal = hand.bones[7]
     heads[hand.bones[6]], heads[distal] = np.array([0, 0.03, 0]), np.array([0, 0.06, 0])
-    tails = {name: head + [0, 0.02, 0] for name, head in heads.items()} | {distal: np.array(tail, dtype=float)}
+    tails = {name: head + [0, 0.02, 0] for name, head in heads.items()} | {
+        distal: np.array(tail, dtype=float)
+    }
     tip = rest_joints(hand, heads, tails)[8]
     np.testing.assert_allclose(tip, tail if meant else (0, 0.06 + 0.85 * 0.03, 0), atol=1e-12)
 
