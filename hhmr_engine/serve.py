@@ -17,7 +17,7 @@ import time
 import typing
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -248,19 +248,21 @@ class Server:
             self.leave(0)  # nobody reads any more
 
 
-def serve(make_engine: Callable[[], Engine], stdin_fd: int = 0, stdout_fd: int = 1) -> int:
-    """Answer frames until stdin ends; returns the exit code. Takes the whole process: nothing may follow it.
+def serve(make_engine: Callable[[], Engine], stdin_fd: int = 0, stdout_fd: int = 1) -> NoReturn:
+    """Answer frames until stdin ends, then end the process: 0, or 2 after what was no frame.
 
-    The engine is made after the hello, so that the client soon knows with whom it speaks. If the process does
-    not end by itself within EXIT_GRACE seconds of the end of stdin, it is ended.
+    The engine is made after the hello, so that the client soon knows with whom it speaks. A job in the middle
+    has EXIT_GRACE seconds to reach its next step. Python's own end is left out, since it takes a second to
+    take torch down, and Blender waits for it.
     """
     frames_in, frames_out = claim(stdin_fd, stdout_fd)
     server = Server(make_engine, frames_out)
     threading.Thread(target=server.read, args=(frames_in,), name="hhmr-reader", daemon=True).start()
     try:
-        return server.work()
+        code = server.work()
     except KeyboardInterrupt:
-        return 130
+        code = 130
+    os._exit(code)
 
 
 def claim(stdin_fd: int, stdout_fd: int) -> tuple[int, int]:

@@ -115,10 +115,13 @@ class Installation:
         root: Path,
         python: str = "",
         torch_index: str = "",
-        requirements: Sequence[str] = REQUIREMENTS,
+        requirements: Sequence[str] = (PIP, *REQUIREMENTS),
         check: str = CHECK,
     ) -> None:
-        """`python` is an interpreter, or "" to look for one; `torch_index` a URL, or "" for the default."""
+        """`python` is an interpreter, or "" to look for one; `torch_index` a URL, or "" for the default.
+
+        `requirements` are pins; `check` is the Python code that an environment must run to be whole.
+        """
         self.state = "running"
         self.step = "Looking for Python"
         self.progress = 0.0
@@ -192,8 +195,9 @@ class Installation:
         python = str(python_in(new))
         # Isolated: no PYTHON* variable and no package of the user's own takes part.
         pip = [python, "-I", "-u", "-m", "pip", "install", "--only-binary=:all:"]
-        yield from self._do("Updating pip", 0.1, [*pip, PIP])
-        pip += ["--progress-bar", "raw"]
+        if PIP in self._requirements:
+            yield from self._do("Updating pip", 0.1, [*pip, PIP])
+            pip += ["--progress-bar", "raw"]
         torch = [pin for pin in self._requirements if pin.startswith("torch==")]
         if torch:
             index = ["--index-url", self._torch_index] if self._torch_index else []

@@ -83,4 +83,4 @@ def make_engine() -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(serve(make_engine, 0, 1))
+    serve(make_engine)
