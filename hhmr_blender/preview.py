@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bpy
 from mathutils import Matrix
 
-from .template import Floats, edges
+if TYPE_CHECKING:
+    from .template import Floats
 
 COLOUR = (0.95, 0.6, 0.25)
 _handle: Any = None
@@ -34,6 +35,8 @@ def hide() -> None:
 def _draw() -> None:
     import gpu
     from gpu_extras.batch import batch_for_shader
+
+    from .template import edges
 
     if _shown is None:
         return

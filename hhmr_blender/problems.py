@@ -37,7 +37,7 @@ RIGHT = Mend("hhmr.from_armature", "Right Hand", "NONE", {"side": "RIGHT"})
 LEFT = Mend("hhmr.from_armature", "Left Hand", "NONE", {"side": "LEFT"})
 POSE_MODE = Mend("object.mode_set", "Pose Mode", "POSE_HLT", {"mode": "POSE"})
 ONLINE = Mend("hhmr.allow_online", "Online Access", "INTERNET")
-ONE_HYPOTHESIS = Mend("hhmr.set_count", "Ask for 8", "NONE", {"count": "8"})
+FEWER = Mend("hhmr.ask_for_fewer", "Ask for Fewer", "REMOVE")
 
 MENDS: dict[str, tuple[Mend, ...]] = {
     # found in the scene
@@ -62,8 +62,8 @@ MENDS: dict[str, tuple[Mend, ...]] = {
     "internal": (LOG, DIAGNOSTICS),
     "bad_weights": (REINSTALL, LOG),
     "no_weights": (REINSTALL, PREFERENCES),
-    "out_of_memory": (ONE_HYPOTHESIS,),
-    "too_many": (ONE_HYPOTHESIS,),
+    "out_of_memory": (FEWER,),
+    "too_many": (FEWER,),
     "wrong_topology": (ADD_HAND,),
     "bad_mesh": (ADD_HAND,),
     "cancelled_by_unload": (RESTART,),

@@ -11,7 +11,6 @@ import time
 import bpy
 
 from . import preview
-from .problems import Problem
 from .session import Notice, Run, session
 
 BUSY = 0.03
@@ -101,17 +100,10 @@ def _finish(run: Run) -> None:
 
 
 def _apply() -> None:
-    """Write the result as an undo step of its own, in a window that shows the target where there is one."""
+    """Write the result as an undo step of its own; a timer has no window, and modes need one."""
     windows = bpy.context.window_manager.windows
-    window = bpy.context.window or (windows[0] if windows else None)
-    try:
-        if window is None:
-            bpy.ops.hhmr.apply_result("EXEC_DEFAULT", True)
-        else:
-            with bpy.context.temp_override(window=window):
-                bpy.ops.hhmr.apply_result("EXEC_DEFAULT", True)
-    except Problem as problem:
-        session.notice = Notice(problem.text, problem.code)
+    with bpy.context.temp_override(window=bpy.context.window or windows[0]):
+        bpy.ops.hhmr.apply_result("EXEC_DEFAULT", True)
 
 
 def _poll_installation() -> None:

@@ -6,7 +6,6 @@ import platform
 from pathlib import Path
 
 import bpy
-from bpy.props import StringProperty
 
 from .. import pump
 from ..problems import Problem
@@ -151,17 +150,15 @@ class HHMR_OT_allow_online(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class HHMR_OT_set_count(bpy.types.Operator):
-    """Ask for fewer hypotheses"""
+class HHMR_OT_ask_for_fewer(bpy.types.Operator):
+    """Halve the number of hypotheses"""
 
-    bl_idname = "hhmr.set_count"
-    bl_label = "Set Hypotheses"
+    bl_idname = "hhmr.ask_for_fewer"
+    bl_label = "Ask for Fewer"
     bl_options = {"INTERNAL"}
 
-    count: StringProperty(default="8")
-
     def execute(self, context: bpy.types.Context) -> set[str]:
-        context.scene.hhmr.count = int(self.count)
+        context.scene.hhmr.count = max(1, context.scene.hhmr.count // 2)
         session.notice = None
         return {"FINISHED"}
 
@@ -207,5 +204,5 @@ CLASSES = (
     HHMR_OT_install_engine,
     HHMR_OT_cancel_install,
     HHMR_OT_allow_online,
-    HHMR_OT_set_count,
+    HHMR_OT_ask_for_fewer,
 )

@@ -16,6 +16,7 @@ from hhmr_blender import pump
 from hhmr_blender.apply import shape_keys
 from hhmr_blender.capture import armature
 from hhmr_blender.capture.mesh import shape
+from hhmr_blender.client.jobs import EngineClient
 from hhmr_blender.problems import MENDS
 from hhmr_blender.session import session
 from hhmr_blender.template import template
@@ -24,17 +25,29 @@ from tests.blender.rig_building import build, select_bones
 TIMEOUT = 120
 
 
+@pytest.fixture(scope="module")
+def running() -> Iterator[list[EngineClient]]:
+    """The engine that the test before has left running, if it has."""
+    left: list[EngineClient] = []
+    yield left
+    for client in left:
+        client.stop()
+
+
 @pytest.fixture(autouse=True)
-def engine(engine_python: Path, tmp_path: Path) -> Iterator[None]:
+def engine(running: list[EngineClient], engine_python: Path, tmp_path: Path) -> Iterator[None]:
     """The engine of the checkout, with the baseline that needs no weights."""
     chosen = bpy.context.preferences.addons["hhmr_blender"].preferences
     chosen.command, chosen.device, chosen.log_file = str(engine_python), "cpu", str(tmp_path / "engine.log")
+    session.client = running.pop() if running else None
     bpy.context.scene.hhmr.method = "gaussian"
     bpy.context.scene.hhmr.count = 4
     yield
-    chosen = bpy.context.preferences.addons[
-        "hhmr_blender"
-    ].preferences  # not the old ones: a test disables the add-on
+    if session.client is not None and session.client.state == "ready" and not session.busy:
+        running.append(session.client)
+        session.client = None
+    # Not the same preferences any more: a test disables the add-on.
+    chosen = bpy.context.preferences.addons["hhmr_blender"].preferences
     chosen.command = chosen.log_file = ""
 
 
