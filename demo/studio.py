@@ -21,7 +21,7 @@ WIDTH, HEIGHT = 1280, 688
 # Where hands stand: (x, y, z) metres and degrees about the vertical. The given one first, then two rows.
 FRONT, BACK = 0.03, 0.235
 SPOTS = (
-    ((-0.405, -0.10, 0.115), 14),
+    ((-0.385, -0.17, 0.13), 12),
     *(((-0.16 + 0.172 * i, 0.17, BACK), 12 - 7 * i) for i in range(4)),
     *(((-0.16 + 0.172 * i, -0.03, FRONT), 12 - 7 * i) for i in range(4)),
 )
@@ -127,13 +127,13 @@ def add_lamp(name: str, place: tuple, target: tuple, size: float, watts: float, 
 
 def add_lamps(target: tuple = (0.0, 0.0, 0.15)) -> None:
     """A large warm key from the upper left, a cool fill from the right, a rim from behind."""
-    add_lamp("Key", (-1.3, -1.2, 1.5), target, 0.6, 62, (1.0, 0.94, 0.87))
-    add_lamp("Fill", (1.7, -1.3, 0.8), target, 1.4, 5, (0.85, 0.92, 1.0))
+    add_lamp("Key", (-1.5, -0.9, 1.4), target, 0.45, 72, (1.0, 0.93, 0.85))
+    add_lamp("Fill", (1.7, -1.3, 0.8), target, 1.4, 4, (0.85, 0.92, 1.0))
     add_lamp("Rim", (0.9, 0.9, 1.3), target, 0.5, 30, (1.0, 0.96, 0.92))
     world = bpy.data.worlds.new("Studio")
     world.use_nodes = True
     world.node_tree.nodes["Background"].inputs["Color"].default_value = (0.9, 0.93, 1.0, 1)
-    world.node_tree.nodes["Background"].inputs["Strength"].default_value = 0.35
+    world.node_tree.nodes["Background"].inputs["Strength"].default_value = 0.16
     bpy.context.scene.world = world
 
 
@@ -153,11 +153,11 @@ def add_camera(place: tuple, target: tuple, width: float) -> None:
 def build_stage() -> None:
     """The empty studio: a plinth for the given hand, two steps for the eight completed ones."""
     add_backdrop()
-    add_plinth("Plinth", (-0.405, -0.10), (0.17, 0.17), 0.115)
+    add_plinth("Plinth", (-0.385, -0.17), (0.15, 0.15), 0.13)
     add_plinth("Front step", (0.098, -0.04), (0.72, 0.16), FRONT)
     add_plinth("Back step", (0.098, 0.16), (0.72, 0.24), BACK)
     add_lamps()
-    add_camera((0.0, -2.1, 0.62), (-0.012, 0.05, 0.215), 1.12)
+    add_camera((0.0, -2.1, 0.62), (-0.012, 0.05, 0.208), 1.12)
 
 
 def stand(hand: bpy.types.Object, place: tuple[float, float, float], turn: float) -> None:
@@ -194,7 +194,7 @@ def render(path: Path) -> None:
     scene.render.resolution_percentage = 100
     scene.view_settings.view_transform = "AgX"
     scene.view_settings.look = "AgX - Punchy"
-    scene.view_settings.exposure = 0.55
+    scene.view_settings.exposure = 0.7
     scene.render.image_settings.file_format = "PNG"
     scene.render.image_settings.color_mode = "RGB"
     scene.render.filepath = str(path)
