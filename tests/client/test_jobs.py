@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -270,3 +271,40 @@ def test_a_tick_costs_little(engine: Make, wait_for: Make) -> None:
     job = client.submit({"task": "generate", "method": "slow", "steps": 20, "preview": True})
     wait_for(lambda: job.finished, poll)
     assert np.percentile(costs, 95) < 0.002
+
+
+PARENT = """
+import os, sys, time, types
+root, script, method = sys.argv[1:]
+bare = types.ModuleType("hhmr_blender")
+bare.__path__ = [os.path.join(root, "hhmr_blender")]
+sys.modules["hhmr_blender"] = bare
+sys.path.insert(0, root)
+from hhmr_blender.client.jobs import EngineClient
+client = EngineClient(lambda: ([sys.executable, script], {"PYTHONPATH": root}))
+job = client.submit({"task": "generate", "method": method, "steps": 250})
+while job.state != "running" or client.status != "ready":
+    client.poll()
+    time.sleep(0.01)
+print(client._process._process.pid, flush=True)
+time.sleep(1000)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for the engine in /proc")
+@pytest.mark.parametrize("method", ["slow", "hang"])
+def test_no_engine_outlives_a_blender_that_is_killed(method: str) -> None:
+    root = Path(__file__).resolve().parents[2]
+    script = root / "tests" / "wire" / "scripted_engine.py"
+    command = [sys.executable, "-c", PARENT, str(root), str(script), method]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        engine = Path("/proc", parent.stdout.readline().decode().strip())
+        time.sleep(0.2)
+        assert engine.exists()
+        parent.kill()
+    deadline = time.monotonic() + 2
+    # It may wait to be reaped by whatever adopted it.
+    while engine.exists() and "State:\tZ" not in (engine / "status").read_text():
+        assert time.monotonic() < deadline, "the engine outlives its Blender"
+        time.sleep(0.02)
