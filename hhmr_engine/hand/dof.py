@@ -34,7 +34,7 @@ def _finger(finger: str) -> list[Dof]:
         _dof(f"{finger}_mcp", "abd", -spread, spread),
         _dof(f"{finger}_mcp", "flex", -38, 90),
         _dof(f"{finger}_pip", "flex", -15, 110),
-        _dof(f"{finger}_dip", "flex", -22, 88),
+        _dof(f"{finger}_dip", "flex", -22, 92),
     ]
 
 
@@ -42,7 +42,7 @@ DOFS: tuple[Dof, ...] = (
     _dof("thumb_cmc", "abd", -40, 50),
     _dof("thumb_cmc", "flex", -35, 45),
     _dof("thumb_cmc", "twist", -26, 58),
-    _dof("thumb_mcp", "abd", -15, 15),
+    _dof("thumb_mcp", "abd", -18, 18),
     _dof("thumb_mcp", "flex", -20, 62),
     _dof("thumb_ip", "flex", -38, 85),
     *(dof for finger in LONG_FINGERS for dof in _finger(finger)),

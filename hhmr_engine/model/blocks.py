@@ -18,8 +18,8 @@ class Attention(nn.Module):
         self.query = nn.Linear(channels, channels)
         self.key_value = nn.Linear(token_channels, 2 * channels)
         self.out = nn.Linear(channels, channels)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        with torch.no_grad():
+            self.out.weight *= 0.3
 
     def memory(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values [B,heads,M,C/heads]: made once a request and kept over all steps."""
@@ -43,11 +43,19 @@ class GraphBlock(nn.Module):
     """x [B,N,C], time [B,C'] -> [B,N,C]. Without a Laplacian a self-attention takes the convolution's place."""
 
     def __init__(
-        self, channels: int, time_channels: int, token_channels: int, laplacian: Tensor | None, order: int, head: int
+        self,
+        nodes: int,
+        channels: int,
+        time_channels: int,
+        token_channels: int,
+        laplacian: Tensor | None,
+        order: int,
+        head: int,
     ) -> None:
         super().__init__()
         self.norm_graph = nn.LayerNorm(channels, elementwise_affine=False)
         self.modulation = nn.Linear(time_channels, 2 * channels)
+        self.place = nn.Parameter(torch.randn(2, nodes, channels) * 0.1)  # every node's own scale and shift
         self.graph: nn.Module
         if laplacian is None:
             self.graph = Attention(channels, channels, head)
@@ -58,13 +66,12 @@ class GraphBlock(nn.Module):
         self.attend_self = Attention(channels, channels, head)
         self.norm_cross = nn.LayerNorm(channels)
         self.attend_cross = Attention(channels, token_channels, head)
-        for layer in (self.modulation, self.mix):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
 
     def forward(self, x: Tensor, time: Tensor, memory: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
         scale, shift = self.modulation(time)[:, None].chunk(2, -1)
-        h = self.norm_graph(x) * (1 + scale) + shift
+        h = self.norm_graph(x) * (1 + scale + self.place[0]) + shift + self.place[1]
         h = self.graph(h, self.graph.memory(h)) if isinstance(self.graph, Attention) else self.graph(h)
         x = x + self.mix(F.gelu(h))
         h = self.norm_self(x)

@@ -20,6 +20,11 @@ from ..hand.template import UNIT, HandTemplate
 from .blocks import GraphBlock, sinusoid
 from .conditions import ConditionEncoder, Conditions
 
+ANCHOR_FEATURES = 10
+TOKEN = 21 * 6
+VARIANCE = 0.075  # of a coordinate about the mean hand, UNIT squared
+FLOOR = 0.3e-3 / UNIT  # what a Gaussian leaves open even where it is sure
+
 
 @dataclass(frozen=True)
 class NetworkSettings:
@@ -34,6 +39,7 @@ class NetworkSettings:
     graph: bool = True  # False: "attention only", the paper's Table 2
     anchors: bool = True
     gaussian: bool = True  # False: the network predicts x0 alone
+    path: int = 768  # width of the global path; 0 leaves it out
     image_features: int = 112
 
 
@@ -42,8 +48,48 @@ class Encoded:
     """Conditions made ready once a request: anchors [B,N,F], keys and values per block, token mask [B,M]."""
 
     anchors: Tensor
+    token: Tensor
     memories: list[tuple[Tensor, Tensor]]
     mask: Tensor
+
+
+class NodeLinear(nn.Module):
+    """A linear layer with weights of its own for every node: [B,N,in] -> [B,N,out]."""
+
+    def __init__(self, nodes: int, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        shared = torch.randn(channels_in, channels_out) / channels_in**0.5
+        own = torch.randn(nodes, channels_in, channels_out) / channels_in**0.5
+        self.weight = nn.Parameter(0.9 * shared + 0.4 * own)
+        self.bias = nn.Parameter(torch.randn(nodes, channels_out) * 0.2 if channels_out > 3 else torch.zeros(nodes, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.baddbmm(self.bias[:, None], x.transpose(0, 1), self.weight).transpose(0, 1)
+
+
+class GlobalPath(nn.Module):
+    """The whole hand at a glance: the prior's coefficients of x_t and of the Gaussian estimate through an MLP.
+
+    Gives coefficients of a correction (in units of what is open), and adds to the time embedding that modulates
+    every block of the U-Net.
+    """
+
+    def __init__(self, rank: int, time: int, width: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(2 * rank + TOKEN + time, width)
+        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(4))
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(4))
+        self.coefficients = nn.Linear(width, rank)
+        self.time = nn.Linear(width, time)
+        nn.init.zeros_(self.coefficients.weight)
+        nn.init.zeros_(self.coefficients.bias)
+
+    def forward(self, told: Tensor, token: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
+        h = self.first(torch.cat([told, token, time], -1))
+        for norm, layer in zip(self.norms, self.layers, strict=True):
+            h = h + layer(nn.functional.gelu(norm(h)))
+        h = nn.functional.gelu(h)
+        return self.coefficients(h), time + self.time(h)
 
 
 class GraphDenoiser(nn.Module):
@@ -59,8 +105,8 @@ class GraphDenoiser(nn.Module):
         self.register_buffer("anchor_weights", anchor_weights(template), persistent=False)
         time = settings.widths[0] * 2
         self.time = nn.Sequential(nn.Linear(time, time), nn.GELU(), nn.Linear(time, time))
-        self.place = nn.Parameter(torch.zeros(settings.sizes[0], settings.widths[0]))
-        self.inputs = nn.Linear(3 + 3 + ANCHOR_FEATURES + 1, settings.widths[0])
+        self.inputs = NodeLinear(settings.sizes[0], 3 + 3 + ANCHOR_FEATURES + 1, settings.widths[0])
+        self.path = GlobalPath(prior.rank, time, settings.path) if settings.path else None
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         self.narrow, self.widen = nn.ModuleList(), nn.ModuleList()
         pairs = zip(settings.widths, settings.widths[1:], strict=False)
@@ -68,20 +114,18 @@ class GraphDenoiser(nn.Module):
         for i, (fine, coarse) in enumerate(pairs):
             self.register_buffer(f"pool{i}", torch.from_numpy(levels.down[i]), persistent=False)
             self.register_buffer(f"unpool{i}", torch.from_numpy(levels.up[i]), persistent=False)
-            self.down.append(self._block(fine, laplacians[i]))
+            self.down.append(self._block(i, laplacians[i]))
             self.narrow.append(nn.Linear(fine, coarse))
             self.widen.append(nn.Linear(coarse, fine))
-            self.up.append(self._block(fine, laplacians[i]))
-        self.middle = nn.ModuleList(self._block(settings.widths[-1], laplacians[-1]) for _ in range(2))
+            self.up.append(self._block(i, laplacians[i]))
+        self.middle = nn.ModuleList(self._block(len(settings.sizes) - 1, laplacians[-1]) for _ in range(2))
         self.norm = nn.LayerNorm(settings.widths[0])
-        self.out = nn.Linear(settings.widths[0], 3)
-        nn.init.normal_(self.place, std=0.5)
+        self.out = NodeLinear(settings.sizes[0], settings.widths[0], 3)
         nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
 
-    def _block(self, channels: int, laplacian: Tensor | None) -> GraphBlock:
+    def _block(self, level: int, laplacian: Tensor | None) -> GraphBlock:
         s = self.settings
-        return GraphBlock(channels, s.widths[0] * 2, s.tokens, laplacian, s.order, s.head)
+        return GraphBlock(s.sizes[level], s.widths[level], s.widths[0] * 2, s.tokens, laplacian, s.order, s.head)
 
     @property
     def blocks(self) -> list[GraphBlock]:
@@ -91,20 +135,28 @@ class GraphDenoiser(nn.Module):
         """Tokens, anchors and every block's keys and values; batch = 1 serves all hypotheses of a request."""
         tokens, mask = self.encoder(conditions, batch)
         memories = [block.attend_cross.memory(tokens) for block in self.blocks]
-        return Encoded(self._anchors(conditions, batch), memories, mask)
+        anchors = self._anchors(conditions, batch)
+        return Encoded(anchors, self.token(conditions, batch), memories, mask)
+
+    def token(self, conditions: Conditions, batch: int) -> Tensor:
+        """Visible joints, their noise, and the share of each finger's nodes that is given: [B,TOKEN]."""
+        token = self.anchor_weights.new_zeros(batch, TOKEN)
+        if conditions.joints is not None and conditions.joint_sigma is not None:
+            token[:, :-21] = joint_features(conditions, self.encoder.mean_joints).flatten(1)
+        if conditions.kept is not None:
+            near = self.anchor_weights[0]
+            token[:, -21:] = conditions.kept.to(token.dtype) @ (near / near.sum(0).clamp_min(1e-6))
+        return token
 
     def _anchors(self, conditions: Conditions, batch: int) -> Tensor:
         """Per node the deviation of the visible joints that move it, how far they are seen, and whether it is given."""
         nodes = self.settings.sizes[0]
-        anchors = self.place.new_zeros(batch, nodes, ANCHOR_FEATURES + 1)
+        anchors = self.anchor_weights.new_zeros(batch, nodes, ANCHOR_FEATURES + 1)
         if conditions.kept is not None:
             anchors[..., -1] = conditions.kept.to(anchors.dtype)
         if conditions.joints is None or conditions.joint_sigma is None or not self.settings.anchors:
             return anchors
-        seen = torch.isfinite(conditions.joint_sigma).to(anchors.dtype)
-        deviation = torch.nan_to_num(conditions.joints - self.encoder.mean_joints) * seen[..., None] * 4
-        noise = torch.log(conditions.joint_sigma.clamp(1e-3, 1.0)) / 3 * seen
-        features = torch.cat([deviation, seen[..., None], noise[..., None]], -1)  # [B,21,5]
+        features = joint_features(conditions, self.encoder.mean_joints)
         near, far = self.anchor_weights  # [N,21] each: a bone's near and far joint
         anchors[..., :ANCHOR_FEATURES] = torch.cat([near @ features, far @ features], -1)
         return anchors
@@ -113,23 +165,37 @@ class GraphDenoiser(nn.Module):
         """x [B,3N]; alpha_bar [B] or a scalar for the whole batch; evidence for the batch or one for each."""
         level = alpha_bar.clamp(1e-7, 1 - 1e-5)
         factor = self.prior.factor(level, evidence)
+        base, whole, time = self.glance(x, level, encoded.token, evidence, factor)
+        scale_in = (1 - level + level * VARIANCE).rsqrt()[..., None]
+        noisy = (x - level.sqrt()[..., None] * self.prior.mean) * scale_in
+        shape = base - self.prior.mean + whole
+        features = torch.cat([noisy.unflatten(-1, (-1, 3)), shape.unflatten(-1, (-1, 3)) * 4], -1)
+        residual = self._unet(features, time, encoded)
+        return base + whole + open_scale(self.prior, factor)[..., None] * residual.flatten(1)
+
+    def glance(
+        self, x: Tensor, level: Tensor, token: Tensor, evidence: Evidence, factor: Tensor
+    ) -> tuple[Tensor, Tensor | float, Tensor]:
+        """The Gaussian estimate [B,3N], the global path's correction of it, and the embedding for the blocks."""
+        base = self.prior.mean.expand_as(x)
         if self.settings.gaussian:
             base = self.prior.denoise(x, level, evidence, factor)
-        else:
-            base = self.prior.mean.expand_as(x)
         log_snr = torch.logit(level).expand(len(x))
-        scale_in = (1 - level + level * 0.06).rsqrt()[..., None]  # 0.06: a coordinate's variance about the mean
-        noisy = (x - level.sqrt()[..., None] * self.prior.mean) * scale_in
-        features = torch.cat(
-            [noisy.unflatten(-1, (-1, 3)), (base - self.prior.mean).unflatten(-1, (-1, 3)) * 4], -1
-        )
-        residual = self._unet(features, log_snr, encoded)
-        return base + open_scale(self.prior, factor)[..., None] * residual.flatten(1)
-
-    def _unet(self, features: Tensor, log_snr: Tensor, encoded: Encoded) -> Tensor:
         time = self.time(sinusoid(log_snr, self.settings.widths[0] * 2))
+        if self.path is None:
+            return base, 0.0, time
+        variance = self.prior.variance
+        signal = level.sqrt()[..., None]
+        seen = self.prior.coefficients(x - signal * self.prior.mean + self.prior.mean) / variance.sqrt()
+        seen = seen * (1 + level[..., None] * (variance - 1)).rsqrt()
+        estimate = self.prior.coefficients(base) / variance
+        told = torch.cat([seen, estimate], -1)
+        coefficients, time = self.path(told, token.expand(len(x), -1), time)
+        return base, posterior_deviation(factor, coefficients) @ self.prior.scaled, time
+
+    def _unet(self, features: Tensor, time: Tensor, encoded: Encoded) -> Tensor:
         anchors = encoded.anchors.expand(len(features), -1, -1)
-        h = self.inputs(torch.cat([features, anchors], -1)) + self.place
+        h = self.inputs(torch.cat([features, anchors], -1))
         memories, mask = iter(encoded.memories), encoded.mask
         skips = []
         for i, block in enumerate(self.down):
@@ -145,13 +211,23 @@ class GraphDenoiser(nn.Module):
         return self.out(self.norm(h))
 
 
-ANCHOR_FEATURES = 10
-FLOOR = 0.3e-3 / UNIT  # what a Gaussian leaves open even where it is sure
-
-
 def open_scale(prior: GaussianPrior, factor: Tensor) -> Tensor:
     """The size of what the Gaussian posterior leaves open, per coordinate: the network's unit of output and loss."""
     return (prior.open_deviation(factor) ** 2 + FLOOR**2).sqrt()
+
+
+def posterior_deviation(factor: Tensor, white: Tensor) -> Tensor:
+    """What standard normal coefficients [B,R] are under the posterior with this Cholesky factor: factor^-T white."""
+    return torch.linalg.solve_triangular(factor.mT, white[..., None], upper=True)[..., 0]
+
+
+def joint_features(conditions: Conditions, mean: Tensor) -> Tensor:
+    """Deviation from the mean hand, visibility and log noise of every joint: [B,21,5]; zeros where unknown."""
+    assert conditions.joints is not None and conditions.joint_sigma is not None
+    seen = torch.isfinite(conditions.joint_sigma).to(mean.dtype)[..., None]
+    deviation = torch.nan_to_num(conditions.joints - mean) * seen * 4
+    noise = torch.log(conditions.joint_sigma.clamp(1e-3, 1.0))[..., None] / 3 * seen
+    return torch.cat([deviation, seen, noise], -1)
 
 
 def hierarchy(template: HandTemplate, sizes: tuple[int, ...]) -> Hierarchy:

@@ -30,14 +30,25 @@ class OptimiserSettings:
 
 
 @dataclass(frozen=True)
+class PathSettings:
+    """The first phase: the global path alone, which is so cheap that it sees twenty times as many hands."""
+
+    steps: int = 1500
+    batch: int = 512
+    rate: float = 1.5e-3
+    later: float = 0.2  # its share of the learning rate in the second phase
+
+
+@dataclass(frozen=True)
 class TrainSettings:
     """Everything that decides what a training run produces."""
 
     seed: int = 1
-    steps: int = 20000
+    steps: int = 20000  # of the second phase: the whole network
     batch: int = 32
     shift: float = 3.0  # of the noise schedule
     recordings: bool = True
+    path: PathSettings = field(default_factory=PathSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     losses: LossSettings = field(default_factory=LossSettings)

@@ -38,6 +38,7 @@ class Trainer:
     def __init__(self, settings: TrainSettings, data: Path | None, device: str = "cpu") -> None:
         """data: the folder of recorded poses (HHMR_DATA); None or recordings = false trains on sampled poses alone."""
         torch.manual_seed(settings.seed)
+        torch.set_flush_denormal(True)  # numbers below 1e-38 make a CPU ten times slower
         self.settings, self.device = settings, torch.device(device)
         self.template: HandTemplate = load_template()
         tensors = self.template.torch()
@@ -53,40 +54,64 @@ class Trainer:
         self.losses = Losses(there, settings.losses)
         self.schedule = Schedule(settings.shift)
         o = settings.optimiser
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=o.rate, betas=(0.9, 0.98), weight_decay=o.weight_decay
-        )
+        named = dict(self.network.named_parameters())
+        early = [p for name, p in named.items() if name.startswith(("path.", "time."))]
+        late = [p for name, p in named.items() if not name.startswith(("path.", "time."))]
+        groups: list[dict[str, Any]] = [{"params": early}, {"params": late}]
+        self.optimiser = torch.optim.AdamW(groups, lr=o.rate, betas=(0.9, 0.98), weight_decay=o.weight_decay)
         self.generator = torch.Generator().manual_seed(settings.seed)
         self.done = 0
+
+    @property
+    def steps(self) -> int:
+        """Of both phases."""
+        return self.settings.path.steps + self.settings.steps
 
     def step(self) -> dict[str, float]:
         """One batch; returns the weighted loss terms."""
         s = self.settings
-        vertices = self.stream.next(s.batch)
+        first = self.done < s.path.steps
+        size = s.path.batch if first else s.batch
+        vertices = self.stream.next(size)
         conditions, evidence = self.masker(vertices, self.generator)
-        t = torch.rand(s.batch, generator=self.generator)
-        noise = torch.randn(s.batch, 3 * len(self.nodes), generator=self.generator)
+        t = torch.rand(size, generator=self.generator)
+        noise = torch.randn(size, 3 * len(self.nodes), generator=self.generator)
         vertices, t, noise = (x.to(self.device) for x in (vertices, t, noise))
         conditions, evidence = _to(conditions, self.device), _to(evidence, self.device)
         level = self.schedule.alpha_bar(t).clamp(1e-7, 1 - 1e-5)
         x0 = vertices[:, self.nodes].flatten(1)
         x = level.sqrt()[:, None] * x0 + (1 - level).sqrt()[:, None] * noise
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(s.optimiser, self.done, s.steps)
         with torch.no_grad():
-            unit = open_scale(self.prior, self.prior.factor(level, evidence))
-        x0_hat = self.network(x, level, self.network.encode(conditions, s.batch), evidence)
-        terms = self.losses(x0_hat, vertices, unit)
+            factor = self.prior.factor(level, evidence)
+            unit = open_scale(self.prior, factor)
+        if first:
+            token = self.network.token(conditions, size)
+            base, whole, _ = self.network.glance(x, level, token, evidence, factor)
+            terms = {"path": 0.5 * (((base + whole - x0) / unit[:, None]) ** 2).mean()}
+        else:
+            x0_hat = self.network(x, level, self.network.encode(conditions, size), evidence)
+            terms = self.losses(x0_hat, vertices, unit)
+        self._descend(torch.stack(list(terms.values())).sum())
+        return {key: value.item() for key, value in terms.items()}
+
+    def _descend(self, loss: Tensor) -> None:
+        s, o = self.settings, self.settings.optimiser
+        first = self.done < s.path.steps
+        if first:
+            rate = learning_rate(replace(o, rate=s.path.rate), self.done, s.path.steps)
+        else:
+            rate = learning_rate(o, self.done - s.path.steps, s.steps)
+        path, rest = self.optimiser.param_groups
+        path["lr"], rest["lr"] = rate if first else rate * s.path.later, rate
         self.optimiser.zero_grad(set_to_none=True)
-        torch.stack(list(terms.values())).sum().backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), s.optimiser.clip)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), o.clip)
         self.optimiser.step()
         self.done += 1
-        decay = min(s.optimiser.ema, (1 + self.done) / (10 + self.done))
+        decay = min(o.ema, (1 + self.done) / (10 + self.done))
         with torch.no_grad():
             for mean, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
                 mean.lerp_(new, 1 - decay)
-        return {key: value.item() for key, value in terms.items()}
 
     def save(self, folder: Path) -> None:
         """weights.safetensors (fp16, EMA) for the engine and state.safetensors to resume from."""
@@ -156,10 +181,10 @@ def train(
     started = saved = time.monotonic()
     sums: dict[str, float] = {}
     with (
-        tqdm(total=settings.steps, initial=trainer.done, unit="step", smoothing=0.02) as bar,
+        tqdm(total=trainer.steps, initial=trainer.done, unit="step", smoothing=0.02) as bar,
         open(folder / "log.jsonl", "a", encoding="utf-8") as log,
     ):
-        while trainer.done < settings.steps:
+        while trainer.done < trainer.steps:
             terms = trainer.step()
             bar.update()
             for key, value in terms.items():
