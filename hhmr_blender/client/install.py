@@ -234,7 +234,7 @@ class Installation:
             text = "No Python 3.11 to 3.13 was found on this computer."
             hint = "Install Python 3.12 from python.org, or choose an interpreter in the preferences."
         assert self._log is not None
-        self._log.write("\n".join([*refusals, ""]).encode())
+        self._log.write("\n".join([*refusals, ""]).encode("utf-8", "replace"))
         raise EngineFailure("install_failed", text, hint)
 
     def _revert(self) -> Work:
@@ -279,7 +279,7 @@ class Installation:
     ) -> Generator[None, None, tuple[int, str]]:
         """(exit code, output) of a command, polled until it ends or its time is over."""
         assert self._log is not None
-        self._log.write(f"--- {' '.join(command)}\n".encode())
+        self._log.write(f"--- {' '.join(command)}\n".encode("utf-8", "replace"))
         start = self._log.seek(0, os.SEEK_END)
         self._process = subprocess.Popen(
             command,

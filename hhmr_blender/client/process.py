@@ -140,7 +140,8 @@ class EngineProcess:
             self._log = open(self.log_path, "ab", buffering=0)
             self._trim_log()
             # A full disk shows only now.
-            self._log.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(self.command)}\n".encode())
+            line = f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(self.command)}\n"
+            self._log.write(line.encode("utf-8", "replace"))
             self._log_start = os.fstat(self._log.fileno()).st_size
         except OSError as fault:
             self._close_log()
@@ -250,6 +251,7 @@ class EngineProcess:
         if self._process is not None:
             end_group(self._process, force=True)
         self._close_pipes()
+        self._close_log()
         self.state = "ended"
 
     def reaped(self) -> bool:
