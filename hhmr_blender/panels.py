@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import blf
 import bpy
 
-from .problems import MENDS
+from .problems import ENGINE, MENDS
 from .session import session
 
 STATES = {
@@ -24,32 +25,11 @@ class Tab:
     bl_category = "HHMR"
 
 
-class HHMR_PT_status(Tab, bpy.types.Panel):
-    """What is going on and what went wrong: above all else, and nothing where there is nothing to say."""
-
-    bl_label = "Status"
-    bl_options = {"HIDE_HEADER"}
-    bl_order = 0
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return session.busy or session.notice is not None or session.installation is not None
-
-    def draw(self, context: bpy.types.Context) -> None:
-        column = self.layout.column()
-        if session.installation is not None:
-            draw_installation(column)
-        if session.run is not None:
-            draw_progress(column)
-        elif session.notice is not None:
-            draw_notice(column, context)
-
-
 class HHMR_PT_complete(Tab, bpy.types.Panel):
     """From a partial hand."""
 
     bl_label = "Complete"
-    bl_order = 1
+    bl_order = 0
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, chosen, ob = self.layout, context.scene.hhmr, context.object
@@ -60,40 +40,40 @@ class HHMR_PT_complete(Tab, bpy.types.Panel):
             layout.prop_search(chosen, "group", ob, "vertex_groups", text="")
         elif chosen.keep == "SELECTION" and mesh and ob.mode == "EDIT":
             layout.label(text=f"{ob.data.total_vert_sel:,} of {len(ob.data.vertices):,} vertices")
-        big_button(layout).operator("hhmr.complete", icon="VIEW_PAN")
+        draw_ask(layout, context, "hhmr.complete", "VIEW_PAN")
 
 
 class HHMR_PT_armature(Tab, bpy.types.Panel):
     """From the joints of a rig."""
 
     bl_label = "From Armature"
-    bl_order = 2
+    bl_order = 1
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, chosen = self.layout, context.scene.hhmr
         layout.row().prop(chosen, "bones", expand=True)
         layout.row().prop(chosen, "side", expand=True)
-        big_button(layout).operator("hhmr.from_armature", icon="ARMATURE_DATA")
+        draw_ask(layout, context, "hhmr.from_armature", "ARMATURE_DATA")
 
 
 class HHMR_PT_generate(Tab, bpy.types.Panel):
     """From nothing."""
 
     bl_label = "Generate"
-    bl_order = 3
+    bl_order = 2
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         layout.row().prop(context.scene.hhmr, "new_side", expand=True)
-        big_button(layout).operator("hhmr.generate", icon="ADD")
+        draw_ask(layout, context, "hhmr.generate", "ADD")
 
 
 class HHMR_PT_settings(Tab, bpy.types.Panel):
     """What all three share."""
 
     bl_label = "Settings"
-    bl_order = 4
+    bl_order = 3
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, chosen = self.layout, context.scene.hhmr
@@ -151,20 +131,19 @@ class HHMR_PT_hypotheses(Tab, bpy.types.Panel):
     """What came, to choose from."""
 
     bl_label = "Hypotheses"
-    bl_order = 5
+    bl_order = 4
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return context.object is not None and context.object.type == "MESH"
+        from .apply import shape_keys
+
+        return context.object is not None and bool(shape_keys.hypotheses(context.object))
 
     def draw(self, context: bpy.types.Context) -> None:
         from .apply import shape_keys
 
         layout, ob = self.layout, context.object
         found = shape_keys.hypotheses(ob)
-        if not found:
-            layout.label(text="None on this object yet.", icon="INFO")
-            return
         layout.template_list(
             "HHMR_UL_hypotheses", "", ob.data.shape_keys, "key_blocks", ob, "active_shape_key_index", rows=8
         )
@@ -173,23 +152,26 @@ class HHMR_PT_hypotheses(Tab, bpy.types.Panel):
         )
         if shown is not None:
             column = layout.column(align=True)
-            column.label(text=f"Off what is kept: {shown.residual_mm:.1f} mm")
+            column.label(text=f"Kept part off by {shown.residual_mm:.1f} mm")
             column.label(text=f"Self-intersection: {shown.self_intersection:.1f} %")
         row = layout.row(align=True)
         row.operator("hhmr.blend", depress=not ob.show_only_shape_key)
         row.operator("hhmr.discard_rest")
-        layout.operator("hhmr.to_armature", icon="ARMATURE_DATA")
+        known = shape_keys.provenance(ob.data)
+        if (known and "armature" in known.request) or len(context.selected_objects) > 1:
+            layout.operator("hhmr.to_armature", icon="ARMATURE_DATA")
 
 
 class HHMR_PT_engine(Tab, bpy.types.Panel):
     """The engine's state."""
 
     bl_label = "Engine"
-    bl_order = 6
+    bl_order = 5
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw_header_preset(self, context: bpy.types.Context) -> None:
         self.layout.operator("hhmr.open_preferences", text="", icon="PREFERENCES", emboss=False)
+        self.layout.separator()
 
     def draw(self, context: bpy.types.Context) -> None:
         draw_engine(self.layout, context)
@@ -214,13 +196,30 @@ def draw_engine(layout: bpy.types.UILayout, context: bpy.types.Context, in_prefe
     row = column.row(align=True)
     row.operator("hhmr.start_engine", text="Start", icon="PLAY")
     row.operator("hhmr.stop_engine", text="Stop", icon="SNAP_FACE")
-    if in_preferences and session.installation is not None:
+    if session.installation is not None:
         draw_installation(column)
-    elif session.installation is None:
+    else:
         column.operator("hhmr.install_engine", icon="IMPORT")
+    if in_preferences and session.notice is not None and session.notice.code in ENGINE:
+        draw_notice(column, context)
     row = column.row(align=True)
     row.operator("hhmr.show_log", icon="TEXT")
     row.operator("hhmr.copy_diagnostics", icon="COPYDOWN")
+
+
+def draw_ask(layout: bpy.types.UILayout, context: bpy.types.Context, operator: str, icon: str) -> None:
+    """The button that a panel is about, and what came of pressing it: so that no other button moves."""
+    row = layout.row()
+    row.scale_y = 1.4
+    mine = session.asked_by == operator
+    if mine and session.run is not None:
+        draw_progress(row)
+    else:
+        row.operator(operator, icon=icon)
+    if mine and session.installation is not None:
+        draw_installation(layout)
+    elif mine and session.run is None and session.notice is not None:
+        draw_notice(layout, context)
 
 
 def draw_progress(layout: bpy.types.UILayout) -> None:
@@ -263,29 +262,22 @@ def draw_notice(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
 
 
 def wrapped(layout: bpy.types.UILayout, text: str, context: bpy.types.Context, icon: str = "NONE") -> None:
-    """A sentence over as many labels as the sidebar's width needs: labels do not wrap by themselves."""
+    """A sentence over as many labels as the region is wide: labels do not wrap by themselves."""
     scale = context.preferences.system.ui_scale
-    width = max(16, int((context.region.width / scale - 90) / 6.2)) if context.region is not None else 60
+    blf.size(0, context.preferences.ui_styles[0].widget.points * scale)
+    width = context.region.width - 115 * scale  # the tabs, the icon, the button that dismisses
     lines, line = [], ""
     for word in text.split():
-        if line and len(line) + 1 + len(word) > width:
+        longer = f"{line} {word}".strip()
+        if line and blf.dimensions(0, longer)[0] > width:
             lines.append(line)
-            line = word
-        else:
-            line = f"{line} {word}".strip()
+            longer = word
+        line = longer
     for i, one in enumerate([*lines, line]):
         layout.label(text=one, icon=icon if i == 0 else "BLANK1" if icon != "NONE" else "NONE")
 
 
-def big_button(layout: bpy.types.UILayout) -> bpy.types.UILayout:
-    """Row for the one button that a panel is about."""
-    row = layout.row()
-    row.scale_y = 1.4
-    return row
-
-
 CLASSES = (
-    HHMR_PT_status,
     HHMR_PT_complete,
     HHMR_PT_armature,
     HHMR_PT_generate,

@@ -39,12 +39,12 @@ POSE_MODE = Mend("object.mode_set", "Pose Mode", "POSE_HLT", {"mode": "POSE"})
 ONLINE = Mend("hhmr.allow_online", "Online Access", "INTERNET")
 FEWER = Mend("hhmr.ask_for_fewer", "Ask for Fewer", "REMOVE")
 
-MENDS: dict[str, tuple[Mend, ...]] = {
-    # found in the scene
+SCENE: dict[str, tuple[Mend, ...]] = {
     "no_object": (ADD_HAND,),
     "not_a_hand": (ADD_HAND,),
     "changed_hand": (ADD_HAND,),
     "no_faces": (ADD_HAND,),
+    "bad_mesh": (ADD_HAND,),
     "no_armature": (),
     "no_hand": (),
     "empty_selection": (EDIT_MODE,),
@@ -52,7 +52,10 @@ MENDS: dict[str, tuple[Mend, ...]] = {
     "half_hand": (POSE_MODE,),
     "no_bones": (POSE_MODE,),
     "two_hands": (RIGHT, LEFT),
-    # about the engine
+}
+"""About what was found in the scene."""
+
+ENGINE: dict[str, tuple[Mend, ...]] = {
     "no_engine": (INSTALL, PREFERENCES),
     "bad_command": (PREFERENCES,),
     "offline": (ONLINE,),
@@ -64,8 +67,10 @@ MENDS: dict[str, tuple[Mend, ...]] = {
     "no_weights": (REINSTALL, PREFERENCES),
     "out_of_memory": (FEWER,),
     "too_many": (FEWER,),
-    "wrong_topology": (ADD_HAND,),
-    "bad_mesh": (ADD_HAND,),
+    "wrong_topology": (REINSTALL, LOG),
     "cancelled_by_unload": (RESTART,),
 }
+"""About the engine: shown in the preferences as well."""
+
+MENDS = {**SCENE, **ENGINE}
 """Problem code, our own or the engine's -> buttons; a code that is not here has a sentence and no button."""

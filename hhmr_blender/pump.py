@@ -64,7 +64,7 @@ def poll() -> None:
             preview.show(run.job.preview, run.target.matrix)
         if run.job.finished and not _dragging():
             _finish(run)
-    _redraw()
+    redraw()
 
 
 def _tick() -> float | None:
@@ -75,7 +75,7 @@ def _tick() -> float | None:
         session.shut_down()
         preview.hide()
         session.notice = Notice("The add-on made a mistake; Blender's console says which.", "internal")
-        _redraw()
+        redraw()
         return None
     if (
         session.busy
@@ -125,7 +125,7 @@ def _dragging() -> bool:
     return any(op.bl_idname.startswith(DRAGGING) for window in windows for op in window.modal_operators)
 
 
-def _redraw() -> None:
+def redraw() -> None:
     """Redraw the sidebars if what they show has changed, and the viewports if the preview has."""
     global _drawn
     run, client, installation = session.run, session.client, session.installation
@@ -142,8 +142,8 @@ def _redraw() -> None:
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
             if area.type == "PREFERENCES":
-                area.tag_redraw()
+                area.tagredraw()
             if area.type == "VIEW_3D":
                 for region in area.regions:
                     if region.type == "UI" or (viewport and region.type == "WINDOW"):
-                        region.tag_redraw()
+                        region.tagredraw()

@@ -60,6 +60,8 @@ class Session:
     client: EngineClient | None = None
     run: Run | None = None
     notice: Notice | None = None
+    asked_by: str = "hhmr.complete"
+    """Operator of the last request: its panel shows the progress and the message."""
     installation: Installation | None = None
 
     @property

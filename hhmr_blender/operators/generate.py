@@ -31,6 +31,7 @@ class Asking:
 
     def ask(self, work: Callable[[], None]) -> set[str]:
         """Run what captures and submits; a Problem is shown, in the panel and as the operator's report."""
+        session.asked_by = type(self).bl_idname.lower().replace("_ot_", ".")
         try:
             work()
         except Problem as problem:
@@ -47,6 +48,7 @@ class Asking:
 def report(operator: Any, problem: Problem) -> set[str]:
     """Show a problem in the panel, where its button is, and at the mouse."""
     session.notice = Notice(problem.text, problem.code)
+    pump.redraw()
     operator.report({"ERROR"}, problem.text)
     return {"CANCELLED"}
 
