@@ -135,15 +135,15 @@ def redraw() -> None:
         installation and (installation.state, installation.step, int(100 * installation.progress)),
         session.notice,
     )
-    if shown == _drawn or bpy.app.background:
+    if shown == _drawn:
         return
     viewport = run is not None or bool(_drawn and _drawn[0])
     _drawn = shown
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
             if area.type == "PREFERENCES":
-                area.tagredraw()
+                area.tag_redraw()
             if area.type == "VIEW_3D":
                 for region in area.regions:
                     if region.type == "UI" or (viewport and region.type == "WINDOW"):
-                        region.tagredraw()
+                        region.tag_redraw()
