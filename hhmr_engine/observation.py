@@ -1,7 +1,8 @@
-"""The operators A of the paper's Eq. 4 and where an observed hand is: conditions in the user's frame -> palm frame.
+"""The operators A of the paper's Eq. 4, and where an observed hand is: the user's frame -> palm frame.
 
-A condition is complete or partial joints (J, M_J J) or a part of the mesh (M_v). Both become linear observations of
-the hand's vertices in the palm frame, with a noise of their own, and the frame itself is found by Gauss-Newton.
+A condition is complete or partial joints (J, M_J J) or a part of the mesh (M_v). Both become linear
+observations of the hand's vertices in the palm frame, with a noise of their own, and the frame itself is
+found by Gauss-Newton.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ def node_prior(template: HandTemplate) -> GaussianPrior:
 class PointOperator:
     """Points that are linear in the hand's vertices, seen in a palm frame that is itself a little uncertain.
 
-    The frame's uncertainty (a small similarity) is a nuisance that is marginalised in closed form, so what points say
-    about the pose does not depend on how well the frame was found. `rows` [M,V].
+    The frame's uncertainty (a small similarity) is a nuisance that is marginalised in closed form, so what
+    points say about the pose does not depend on how well the frame was found. `rows` [M,V].
     """
 
     def __init__(self, template: HandTemplate, prior: GaussianPrior, rows: Tensor) -> None:
@@ -87,7 +88,7 @@ class PointOperator:
         return Evidence(precision - gain @ cross.mT, information)
 
     def align(self, x: Tensor, target: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The small similarity that takes the points of node states x [n,3N] to target [M,3], MAP under its prior.
+        """The small similarity that takes the points of node states x [n,3N] to target [M,3], MAP.
 
         Returns log scale [n], rotation vector [n,3] and translation [n,3] in the palm frame.
         """
@@ -103,8 +104,9 @@ class PointOperator:
 class Observation:
     """Points that are known: target = operator @ vertices + sigma * noise.
 
-    points: the operator, None without a condition; target [M,3] and sigma [M] in the palm frame's UNIT; joints [21,3] palm frame, NaN = unknown;
-    joint_sigma [21], inf = unknown; kept [V] bool; frame takes the palm frame to the user's space.
+    points: the operator, None without a condition; target [M,3] and sigma [M] in the palm frame's UNIT;
+    joints [21,3] palm frame, NaN = unknown; joint_sigma [21], inf = unknown; kept [V] bool; frame takes the
+    palm frame to the user's space.
     """
 
     points: PointOperator | None
@@ -120,12 +122,22 @@ class Observation:
         return prior.nothing() if self.points is None else self.points.evidence(self.target, self.sigma)
 
     def aligned(self, x: Tensor, points: Tensor) -> Tensor:
-        """Palm-frame points [n,P,3] of node states x [n,3N] under the small similarity that brings each onto target."""
+        """Palm-frame points [n,P,3] of states x [n,3N] under the small similarity that brings each onto target."""
         if self.points is None:
             return points
         grow, turn, shift = self.points.align(x, self.target, self.sigma)
         turned = points @ rotation_matrix(turn).transpose(-1, -2)
         return torch.exp(grow)[:, None, None] * turned + shift[:, None]
+
+    def energy(self, prior: GaussianPrior) -> tuple[float, float]:
+        """How unlikely the prior finds what was observed: the MAP's -2 log posterior, and its residual in UNIT."""
+        evidence = self.evidence(prior)
+        u = solve(prior.factor(prior.variance.new_zeros(()), evidence), evidence.information)
+        x = prior.expand(u)[None]
+        if self.points is None:
+            return float((u**2).sum()), 0.0
+        gap = (self.aligned(x, self.points.of_nodes(x))[0] - self.target) / self.sigma[:, None]
+        return float((u**2).sum() + (gap**2).sum()), float(self.residual(x)[0])
 
     def residual(self, x: Tensor) -> Tensor:
         """Mean distance [n] of node states x [n,3N] from what was observed, UNIT; 0 without a condition."""
@@ -196,8 +208,9 @@ def find_frame(
 ) -> PalmFrame:
     """The palm frame in which the prior explains `points` [M,3] best: Gauss-Newton MAP over frame and pose.
 
-    Starts from the rigid points' Procrustes fit to the mean hand (all points, when fewer than three are rigid).
-    Every round linearises log scale, rotation and translation beside the prior's coefficients; the frame is free.
+    Starts from the rigid points' Procrustes fit to the mean hand (all points, when fewer than three are
+    rigid). Every round linearises log scale, rotation and translation beside the prior's coefficients; the
+    frame is free.
     """
     prior, mean, projected = operator.prior, operator.mean, operator.modes
     if int(rigid.sum()) >= 3 and _spread(points[rigid]) > 1e-3:
@@ -236,7 +249,7 @@ def frame_jacobian(points: Tensor) -> Tensor:
 
 
 def _spread_points(template: HandTemplate, kept: Tensor) -> Tensor:
-    """Up to MAX_POINTS kept vertex ids, evenly over the surface: nodes first, since they are spread already."""
+    """Up to MAX_POINTS kept vertex ids, evenly over the surface: nodes first, which are spread already."""
     nodes = template.nodes[kept[template.nodes]][:MAX_POINTS]
     if len(nodes) >= 16:
         return nodes

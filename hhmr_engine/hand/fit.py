@@ -1,0 +1,105 @@
+"""Gauss-Newton fit of the skinned hand to given node positions: bone angles, shape and frame.
+
+The optional last step of a request (engine.md: "a short fit with the network as its prior"): a network's hand is any
+mesh, a fitted hand is one that a rig can take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from . import dof
+from .rotation import rotation_matrix
+from .skinning import skin
+from .template import UNIT, HandTemplate
+
+ROUNDS = 10
+PARTS = [len(dof.DOFS), 10, 19, 7]  # angles, shape, log lengths, frame
+STEP = 1e-3  # of the forward differences
+NETWORK_SIGMA = 1.5e-3 / UNIT  # how far the network's nodes are to be believed
+NODE_WEIGHT = 0.3  # neighbouring nodes say the same thing several times
+DEVIATION = {"angles": 1.0, "shape": 1.0, "lengths": 0.12, "limits": 0.03}
+
+
+@dataclass(frozen=True)
+class FittedHand:
+    """vertices [n,V,3] in the space of the targets, angles [n,24], local bone rotations [n,20,3,3]."""
+
+    vertices: Tensor
+    angles: Tensor
+    rotations: Tensor
+
+
+def fit_skinned(template: HandTemplate, nodes: Tensor, rows: Tensor, target: Tensor, sigma: Tensor) -> FittedHand:
+    """Fit to nodes [n,N,3] and to observed points rows [M,N] @ nodes ~ target [M,3] with noise sigma [M]; UNIT.
+
+    Levenberg-Marquardt over 24 angles, 10 shape components, 19 bone lengths and a similarity, all hands at once.
+    """
+    small = _of_nodes(template)
+    limits = torch.from_numpy(dof.LIMITS).to(nodes)
+
+    def residuals(p: Tensor, goal: Tensor) -> Tensor:
+        angles, beta, lengths, _ = p.split(PARTS, 1)
+        posed = _posed(small, p)
+        outside = torch.relu(limits[:, 0] - angles) + torch.relu(angles - limits[:, 1])
+        terms = (
+            (posed - goal) * (NODE_WEIGHT / NETWORK_SIGMA),
+            (rows @ posed - target) / sigma[:, None],
+            angles / DEVIATION["angles"],
+            outside / DEVIATION["limits"],
+            beta / DEVIATION["shape"],
+            lengths / DEVIATION["lengths"],
+        )
+        return torch.cat([term.flatten(1) for term in terms], 1)
+
+    parameters = nodes.new_zeros(len(nodes), sum(PARTS))
+    damping = nodes.new_full((len(nodes),), 1e-2)
+    current = residuals(parameters, nodes)
+    for _ in range(ROUNDS):
+        j = _jacobian(residuals, parameters, nodes, current)
+        normal = j.mT @ j
+        ridge = torch.diag_embed(damping[:, None] * (normal.diagonal(dim1=1, dim2=2) + 1e-6))
+        step = torch.linalg.solve(normal + ridge, (j.mT @ current[..., None])[..., 0])
+        tried = parameters - step
+        found = residuals(tried, nodes)
+        better = (found**2).sum(1) < (current**2).sum(1)
+        parameters = torch.where(better[:, None], tried, parameters)
+        current = torch.where(better[:, None], found, current)
+        damping = torch.where(better, damping * 0.2, damping * 8).clamp(1e-6, 1e3)
+    angles = parameters[:, : PARTS[0]]
+    return FittedHand(_posed(template, parameters), angles, dof.rotations(template, angles))
+
+
+def _jacobian(
+    residuals: Callable[[Tensor, Tensor], Tensor], p: Tensor, goal: Tensor, current: Tensor
+) -> Tensor:
+    """[n,residuals,parameters] by forward differences: all hands and parameters are one batch of skinned hands."""
+    n, count = p.shape
+    nudged = (p[:, None] + STEP * torch.eye(count, device=p.device)).flatten(0, 1)
+    moved = residuals(nudged, goal.repeat_interleave(count, 0)).unflatten(0, (n, count))
+    return ((moved - current[:, None]) / STEP).mT
+
+
+def _posed(template: HandTemplate, p: Tensor) -> Tensor:
+    """Vertices [n,V,3] of parameters [n,60], in the palm frame's UNIT."""
+    angles, beta, lengths, frame = p.split(PARTS, 1)
+    stretched = torch.cat([torch.ones_like(lengths[:, :1]), torch.exp(lengths)], 1)
+    vertices, _ = skin(template, dof.rotations(template, angles), beta, stretched)
+    centred = (vertices - template.heads[9]) / UNIT
+    turned = centred @ rotation_matrix(frame[:, 3:6]).mT
+    return torch.exp(frame[:, 6])[:, None, None] * turned + frame[:, None, :3]
+
+
+def _of_nodes(template: HandTemplate) -> HandTemplate:
+    """The template with its nodes for vertices."""
+    nodes = template.nodes
+    return replace(
+        template,
+        vertices=template.vertices[nodes],
+        weights=template.weights[nodes],
+        shape_vertices=template.shape_vertices[:, nodes],
+    )
