@@ -55,7 +55,7 @@ class Hypotheses:
     vertices: np.ndarray  # [n,V,3] float32, metres
     joints: np.ndarray  # [n,21,3] float32
     faces: np.ndarray  # [F,3] int32
-    residual: np.ndarray  # [n] metres: mean distance from what was given, before the given part is put back exactly
+    residual: np.ndarray  # [n] metres: mean distance from what was given, before it is put back exactly
     self_intersection: np.ndarray  # [n] per cent of faces, adjacent segments left out
     score: np.ndarray  # [n] in (0,1]: how plausible, known without the truth
     draw: np.ndarray  # [n] int32: which draw of the seed; draw k is the same however many are asked for
@@ -78,7 +78,8 @@ def check(request: Request, vertex_count: int) -> None:
         if value not in allowed:
             raise RequestError("bad_request", f"The {what} is '{value}'.", f"Use {' or '.join(allowed)}.")
     if request.count > MAX_COUNT:
-        raise RequestError("too_many", f"{request.count} hypotheses are too many.", f"Ask for {MAX_COUNT} or fewer.")
+        text = f"{request.count} hypotheses are too many."
+        raise RequestError("too_many", text, f"Ask for {MAX_COUNT} or fewer.")
     for number, low, high, what in (
         (request.count, 1, MAX_COUNT, "number of hypotheses"),
         (request.steps, 1, MAX_STEPS, "number of steps"),
@@ -86,7 +87,8 @@ def check(request: Request, vertex_count: int) -> None:
         (request.seed, 0, 2**31 - 1, "seed"),
     ):
         if not low <= number <= high:
-            raise RequestError("bad_request", f"The {what} is {number:g}.", f"Choose one from {low} to {high:g}.")
+            text = f"The {what} is {number:g}."
+            raise RequestError("bad_request", text, f"Choose one from {low} to {high:g}.")
     if request.task == "generate" and (request.joints is not None or request.vertices is not None):
         raise RequestError("bad_request", "Generating takes no condition.", "Use inpaint to complete a hand.")
     if request.task == "inpaint":
@@ -100,19 +102,20 @@ def _check_condition(request: Request, vertex_count: int) -> None:
     if len(given) > 1:
         raise RequestError("bad_request", "Both joints and a mesh were given.", "Give one of them.")
     array = given[0]
+    code = "bad_joints" if request.joints is not None else "bad_mesh"
     if request.joints is not None and array.shape != (21, 3):
         found = "x".join(map(str, array.shape))
-        raise RequestError("bad_joints", f"Joints must be 21 x 3 numbers, not {found}.", "Use the OpenPose order.")
+        text = f"Joints must be 21 x 3 numbers, not {found}."
+        raise RequestError("bad_joints", text, "Use the OpenPose order.")
     if request.vertices is not None and array.shape != (vertex_count, 3):
         found = "x".join(map(str, array.shape))
         text = f"The mesh must have {vertex_count} x 3 coordinates in the template's order, not {found}."
         raise RequestError("bad_mesh", text, "Start from the HHMR hand.")
     if np.isinf(array).any():
-        code = "bad_joints" if request.joints is not None else "bad_mesh"
-        raise RequestError(code, "A coordinate is infinite.", "Give finite numbers, or NaN for what is unknown.")
+        raise RequestError(code, "A coordinate is infinite.", "Give finite numbers, or NaN for the unknown.")
     known = np.isfinite(array).all(1)
     if not known.any():
         raise RequestError("no_condition", "Nothing of the hand is known.", "Select what is to be kept.")
     if np.abs(array[known]).max() > 1e6:
-        code = "bad_joints" if request.joints is not None else "bad_mesh"
-        raise RequestError(code, "A coordinate lies over 1,000 km away.", "Apply the object's scale and try again.")
+        text = "A coordinate lies over 1,000 km away."
+        raise RequestError(code, text, "Apply the object's scale and try again.")

@@ -1,7 +1,7 @@
-"""Builds the hand that ships: `python -m hhmr_engine.data.build_hand`. Needs the `anny` package and the recordings.
+"""Builds the hand that ships: `python -m hhmr_engine.data.build_hand`. Needs `anny` and the recordings.
 
-The posed-shape basis is the statistics of the very stream the network is trained on, so it lives on this side of
-`hand`, which knows no poses.
+The posed-shape basis is the statistics of the very stream the network is trained on, so it lives on this side
+of `hand`, which knows no poses.
 """
 
 from __future__ import annotations

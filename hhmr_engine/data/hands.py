@@ -35,8 +35,8 @@ class StreamSettings:
 class HandStream:
     """Batches of posed, shaped hands in the palm frame; the same seed gives the same hands.
 
-    Every source of recordings has the same weight, whatever its length. Poses run into no finger: what does is
-    parted by the capsule proxies (penetration.py).
+    Every source of recordings has the same weight, whatever its length. Poses run into no finger: what does
+    is parted by the capsule proxies (penetration.py).
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class HandStream:
         return self.mesh(*self.poses(count))
 
     def poses(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """`count` poses [count,24] and their sources [count] out of the pool, which is renewed as it is used."""
+        """`count` poses [count,24] and their sources [count] out of the pool, renewed as it is used."""
         self.owed += count * self.settings.refresh
         if len(self.pool) < 2 * CHUNK or self.owed >= CHUNK:
             self.owed = 0.0
@@ -70,12 +70,14 @@ class HandStream:
     def mesh(self, angles: np.ndarray, source: np.ndarray) -> Tensor:
         """Poses [n,24] on random hands: vertices [n,V,3] in the palm frame.
 
-        Half of the recorded poses, and a sixth of the others, have the proportions and axes of a recorded hand.
+        Half of the recorded poses, and a sixth of the others, have a recorded hand's proportions and axes.
         """
         beta, lengths = random_shapes(self.rng, len(angles))
         offsets = np.zeros((len(angles), 20, 3), np.float32)
         lent = np.where(source >= 0, 1 / 2, 1 / 6) > self.rng.random(len(angles))
-        owner = np.where(source >= 0, source, self.rng.integers(0, max(1, len(self.calibrations)), len(angles)))
+        owner = np.where(
+            source >= 0, source, self.rng.integers(0, max(1, len(self.calibrations)), len(angles))
+        )
         for i, calibration in enumerate(self.calibrations):
             mine = lent & (owner == i)
             lengths[mine] = calibration.lengths * (1 + 0.3 * (lengths[mine] - 1))
@@ -86,7 +88,12 @@ class HandStream:
 
     def state(self) -> dict[str, object]:
         """Enough to go on exactly here."""
-        return {"rng": self.rng.bit_generator.state, "pool": self.pool, "source": self.source, "owed": self.owed}
+        return {
+            "rng": self.rng.bit_generator.state,
+            "pool": self.pool,
+            "source": self.source,
+            "owed": self.owed,
+        }
 
     def restore(self, state: dict) -> None:
         self.rng.bit_generator.state = state["rng"]

@@ -1,8 +1,9 @@
 """A linear-Gaussian prior in closed form: the denoiser, the sampler and the guidance that need no network.
 
-The state is x [..., P] with x0 = mean + basis^T sqrt(variance) u and u ~ N(0, 1). Everything that is observed of x0
-linearly and with Gaussian noise enters as Evidence about u; a noisy state x_t is evidence as well. So the posterior
-mean of x0, the sample of it, and the preconditioned guidance (engine.md) are one solve with one matrix:
+The state is x [..., P] with x0 = mean + basis^T sqrt(variance) u and u ~ N(0, 1). Everything that is observed
+of x0 linearly and with Gaussian noise enters as Evidence about u; a noisy state x_t is evidence as well. So
+the posterior mean of x0, the sample of it, and the preconditioned guidance (engine.md) are one solve with one
+matrix:
 
     (1 + diag(snr * variance) + precision) u = evidence
 """
@@ -68,8 +69,8 @@ class GaussianPrior:
     def correct(self, x0: Tensor, evidence: Evidence, factor: Tensor) -> Tensor:
         """The preconditioned guidance step: moves x0 towards the observation as far as the noise allows.
 
-        x0 - K_t (A x0 - y) with the covariance that the noise level leaves open; evidence for the mean is turned
-        into evidence for the residual at x0.
+        x0 - K_t (A x0 - y) with the covariance that the noise level leaves open; evidence for the mean is
+        turned into evidence for the residual at x0.
         """
         u = self.coefficients(x0) / self.variance
         residual = evidence.information - (evidence.precision @ u[..., None])[..., 0]
@@ -82,7 +83,7 @@ class GaussianPrior:
         return self.expand(solve(factor, evidence.information) + spread)
 
     def open_deviation(self, factor: Tensor) -> Tensor:
-        """Root mean square of what is still open about a coordinate of x0, given the posterior's factor: [...]."""
+        """Root mean square of what a posterior with this factor leaves open of x0's coordinates: [...]."""
         deviation = torch.linalg.solve_triangular(factor, torch.diag_embed(self.variance.sqrt()), upper=False)
         return ((deviation**2).sum((-1, -2)) / len(self.mean)).sqrt()
 

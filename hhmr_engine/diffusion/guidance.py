@@ -1,8 +1,8 @@
-"""Condition-aligned gradient guidance (paper, Eq. 4) in three forms, each wrapped around an x0-predicting callable.
+"""Condition-aligned gradient guidance (paper, Eq. 4) in three forms, each around an x0-predicting callable.
 
-`preconditioned` moves the whole hand by the prior's covariance and stops at the observation's noise; `plain_x0` is the
-gradient with respect to x0_hat; `through_network` the gradient with respect to x_t. The last two are the paper's and
-stay for the ablation: they move only what the operator touches (engine.md).
+`preconditioned` moves the whole hand by the prior's covariance and stops at the observation's noise;
+`plain_x0` is the gradient with respect to x0_hat; `through_network` the gradient with respect to x_t. The
+last two are the paper's and stay for the ablation: they move only what the operator touches (engine.md).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Samplers as pure functions over a callable that predicts x0. They know neither networks nor hands.
 
-`denoise(x, alpha_bar)` gives x0_hat for x [n,...] at the scalar level alpha_bar. `levels` are alpha_bar from noisy to
-clean; the last one is exactly 1, so the result is the last x0_hat. `on_step(k, x0_hat)` may raise to stop.
+`denoise(x, alpha_bar)` gives x0_hat for x [n,...] at the scalar level alpha_bar. `levels` are alpha_bar from
+noisy to clean; the last one is exactly 1, so the result is the last x0_hat. `on_step(k, x0_hat)` may raise to
+stop.
 """
 
 from __future__ import annotations

@@ -11,8 +11,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Schedule:
-    """alpha_bar(t) for t in [0,1]: log-SNR = -2 log tan(pi t / 2) + 2 log shift (Nichol & Dhariwal's cosine, shifted).
+    """alpha_bar(t) for t in [0,1]: Nichol & Dhariwal's cosine, shifted.
 
+    log-SNR = -2 log tan(pi t / 2) + 2 log shift.
     `shift` moves the middle of the schedule to where data of our variance lose their shape.
     """
 

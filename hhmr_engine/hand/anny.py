@@ -10,7 +10,13 @@ from .skeleton import BONE_NAMES, FINGERS
 
 SHAPE_SAMPLES = 2000
 # What changes a hand's shape; everything else of the body stays at its default.
-PHENOTYPES = {"gender": (0, 1), "age": (0.4, 0.95), "muscle": (0.2, 0.8), "weight": (0.2, 0.8), "height": (0.2, 0.8)}
+PHENOTYPES = {
+    "gender": (0, 1),
+    "age": (0.4, 0.95),
+    "muscle": (0.2, 0.8),
+    "weight": (0.2, 0.8),
+    "height": (0.2, 0.8),
+}
 LOCAL_CHANGES = (
     *("r-hand-scale-incr", "r-hand-fingers-length-incr", "r-hand-fingers-diameter-incr"),
     *("r-hand-fingers-distance-incr", "measure-wrist-circ-incr"),
@@ -72,7 +78,7 @@ def _dense_weights(model, index: list[int], root: int) -> np.ndarray:
 
 
 def _quads(faces: np.ndarray) -> np.ndarray:
-    """Anny's triangles come in pairs (a b c)(c b' d): put each pair back together as a quad in the same winding."""
+    """Anny's triangles come in pairs (a b c)(c b' d): each pair is one quad again, in the same winding."""
     quads = []
     for first, second in faces.reshape(-1, 2, 3):
         extra = next(v for v in second if v not in first)

@@ -24,8 +24,8 @@ REGRESSOR_NEIGHBOURS = 80
 class SkinnedHand:
     """A right hand in rest pose in any frame and unit of its own; the input of `build_template`.
 
-    `heads` and `weights` follow skeleton.BONE_NAMES; a bone the mesh lacks (metacarpals) has zero weight and a head
-    at the wrist. Shapes are further rest states of the same mesh, each with its heads and tips.
+    `heads` and `weights` follow skeleton.BONE_NAMES; a bone the mesh lacks (metacarpals) has zero weight and
+    a head at the wrist. Shapes are further rest states of the same mesh, each with its heads and tips.
     """
 
     name: str
@@ -38,7 +38,7 @@ class SkinnedHand:
 
 
 def build_template(hand: SkinnedHand, seed: int = 0) -> HandTemplate:
-    """Derive everything a HandTemplate holds, with a provisional basis of widely spread poses (see fit_basis).
+    """Derive all that a HandTemplate holds, with a provisional basis of widely spread poses (see fit_basis).
 
     Raises ValueError when the mesh cannot be a hand (wrong shapes, weights that do not sum to 1).
     """
@@ -76,10 +76,10 @@ def build_template(hand: SkinnedHand, seed: int = 0) -> HandTemplate:
 
 
 def fit_basis(template: HandTemplate, cloud: np.ndarray) -> HandTemplate:
-    """The posed-shape basis: principal components of `cloud` [M,V,3], posed and shaped hands in the palm frame.
+    """The posed-shape basis: principal components of `cloud` [M,V,3], posed hands in the palm frame.
 
-    Orthonormal on the nodes, since it is there that the diffusion's noise is white; extended to all vertices by
-    least squares (engine.md, guidance).
+    Orthonormal on the nodes, since it is there that the diffusion's noise is white; extended to all vertices
+    by least squares (engine.md, guidance).
     """
     mean = cloud.mean(0)
     centred = (cloud - mean).reshape(len(cloud), -1)
@@ -120,9 +120,9 @@ def random_shapes(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.
 
 
 def _fit_linear_maps(template: HandTemplate, posed: np.ndarray, joints: np.ndarray) -> HandTemplate:
-    """The joint regressor and the decoder: ridge regressions with rows that sum to 1, on few near supports."""
-    rest_joints = np.concatenate([template.heads, template.tips])
-    rest_joints = rest_joints[[*[20 + TIP_JOINTS.index(j) if j in TIP_JOINTS else JOINT_BONE[j] for j in range(21)]]]
+    """The joint regressor and the decoder: ridge regressions on few near supports, rows sum to 1."""
+    order = [20 + TIP_JOINTS.index(j) if j in TIP_JOINTS else JOINT_BONE[j] for j in range(21)]
+    rest_joints = np.concatenate([template.heads, template.tips])[order]
     rows = posed.transpose(0, 2, 1).reshape(-1, posed.shape[1])  # [3M,V]
     targets = joints.transpose(0, 2, 1).reshape(-1, 21)
     distance = np.linalg.norm(template.vertices[None] - rest_joints[:, None], axis=2)
@@ -145,12 +145,13 @@ def _sparse_rows(inputs: np.ndarray, targets: np.ndarray, support: np.ndarray, r
         block = gram[np.ix_(columns, columns)]
         scale = np.trace(block) / len(columns)
         block = block + ridge * scale * np.eye(len(columns)) / len(columns) + 1e3 * scale
-        result[i, columns] = np.linalg.solve(block, cross[columns, i] + ridge * scale / len(columns) ** 2 + 1e3 * scale)
+        right = cross[columns, i] + ridge * scale / len(columns) ** 2 + 1e3 * scale
+        result[i, columns] = np.linalg.solve(block, right)
     return result / result.sum(1, keepdims=True)
 
 
 def _rest(hand: SkinnedHand) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
-    """Rest state turned into the template's frame (wrist at 0, fingers +Y, palm -Z), and 10 shape components."""
+    """Rest state in the template's frame (wrist at 0, fingers +Y, palm -Z), and 10 shape components."""
     y = hand.heads[9] - hand.heads[0]
     x = hand.heads[17] - hand.heads[5]
     y = y / np.linalg.norm(y)

@@ -1,7 +1,8 @@
 """The 24 angles of a hand: which bone each turns, about which axis, and within which limits.
 
-Angles are radians relative to the rest pose. Flexion > 0 closes the hand, abduction > 0 moves a finger towards
-the thumb's side, and a bone's rotation is abduction after flexion after twist, about axes fixed in its parent.
+Angles are radians relative to the rest pose. Flexion > 0 closes the hand, abduction > 0 moves a finger
+towards the thumb's side, and a bone's rotation is abduction after flexion after twist, about axes fixed in
+its parent.
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ LIMITS = np.radians([d.limits for d in DOFS]).astype(np.float32)  # [24,2]
 def rotations(template, angles, offsets=None):
     """Local bone rotations [N,20,3,3] for `angles` [N,24]; numpy in, numpy out, torch in, torch out.
 
-    `offsets` [20,3] or [N,20,3]: rotation vectors (radians) applied before the angles: a source's other idea of
-    the rest pose and axes (design: registration).
+    `offsets` [20,3] or [N,20,3]: rotation vectors (radians) applied before the angles: a source's other idea
+    of the rest pose and axes (design: registration).
     """
     turn = rotation_matrix(angles[..., None] * template.axes)  # [N,24,3,3]
     by_bone: dict[int, list[int]] = {}
@@ -81,8 +82,8 @@ def rotations(template, angles, offsets=None):
 def derive_axes(heads: np.ndarray, tips: np.ndarray) -> np.ndarray:
     """Rotation axes [24,3] from a rest skeleton (fingers along +Y, palm towards -Z, right hand).
 
-    A finger's hinge is the normal of the plane it bends in, held near the palm's lateral direction because a rest
-    pose bends little; the thumb's hinge comes from its own three bones.
+    A finger's hinge is the normal of the plane it bends in, held near the palm's lateral direction because a
+    rest pose bends little; the thumb's hinge comes from its own three bones.
     """
     ends = {bones[-1]: tip for bones, tip in zip(FINGER_BONES.values(), tips, strict=True)}
     ends |= {b: heads[b + 1] for bones in FINGER_BONES.values() for b in bones[:-1]}

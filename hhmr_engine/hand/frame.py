@@ -1,7 +1,8 @@
 """The palm frame: where the network sees every hand in the same place, of the same size, turned the same way.
 
-A hand's palm frame is the similarity that takes its wrist and four knuckles to the template's, then the origin to
-the template's middle knuckle and 45 mm to 1. Rotation, root and scale are so kept apart from the mesh.
+A hand's palm frame is the similarity that takes its wrist and four knuckles to the template's, then the
+origin to the template's middle knuckle and 45 mm to 1. Rotation, root and scale are so kept apart from the
+mesh.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ MIDDLE_MCP = 9
 
 @dataclass(frozen=True)
 class PalmFrame:
-    """x_world = scale * rotation @ x_palm + origin, with x_palm in UNIT. scale [N], rotation [N,3,3], origin [N,3]."""
+    """x_world = scale * rotation @ x_palm + origin, with x_palm in UNIT.
+
+    scale [N], rotation [N,3,3], origin [N,3].
+    """
 
     scale: Tensor
     rotation: Tensor
@@ -41,7 +45,7 @@ class PalmFrame:
 
 
 def palm_targets(template: HandTemplate) -> Tensor:
-    """Where the palm frame wants all 21 joints of the rest pose [21,3]; only PALM_JOINTS are used to fit it."""
+    """Where the palm frame puts the 21 joints of the rest pose [21,3]; only PALM_JOINTS fit it."""
     joints = template.joints
     return (joints - joints[MIDDLE_MCP]) / UNIT
 

@@ -11,7 +11,7 @@ import numpy as np
 class Hierarchy:
     """Nested levels of vertices, finest first.
 
-    nodes [N0] vertex ids; level i consists of the first `sizes[i]` of them (farthest-point order, so levels nest).
+    nodes [N0] vertex ids in farthest-point order; level i is the first `sizes[i]` of them, so levels nest.
     laplacians[i] [Ni,Ni]: scaled Laplacian 2 L / lambda_max - I of the level's graph (engine.md, formula 4).
     down[i] [Ni+1,Ni] averages over cells, up[i] [Ni,Ni+1] interpolates; the rows of both sum to 1.
     """
@@ -67,8 +67,8 @@ def farthest_points(vertices: np.ndarray, faces: np.ndarray, count: int) -> tupl
 def build_hierarchy(vertices: np.ndarray, faces: np.ndarray, sizes: tuple[int, ...]) -> Hierarchy:
     """Levels of `sizes` nodes; a first size of V keeps the full mesh.
 
-    Two nodes of a level are joined where their geodesic Voronoi cells touch, so every level of a connected mesh
-    is connected.
+    Two nodes of a level are joined where their geodesic Voronoi cells touch, so every level of a connected
+    mesh is connected.
     """
     nodes, distances = farthest_points(vertices, faces, sizes[0])
     edges = mesh_edges(faces)
@@ -97,7 +97,7 @@ def _scaled_laplacian(distances: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 
 def _interpolation(distance: np.ndarray, neighbours: int = 3) -> np.ndarray:
-    """[fine,coarse] inverse-distance weights of the nearest coarse nodes; a node that is one copies itself."""
+    """[fine,coarse] inverse-distance weights of the nearest coarse nodes; a coarse node copies itself."""
     near = np.argsort(distance, 1)[:, :neighbours]
     weight = 1 / (np.take_along_axis(distance, near, 1) ** 2 + 1e-8)
     matrix = np.zeros_like(distance)

@@ -14,7 +14,8 @@ def rotation_matrix(vector):
     x, y, z = vector[..., 0], vector[..., 1], vector[..., 2]
     zero = x * 0
     skew = xp.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*vector.shape[:-1], 3, 3)
-    eye = xp.eye(3, dtype=vector.dtype) if xp is np else torch.eye(3, dtype=vector.dtype, device=vector.device)
+    where = {} if xp is np else {"device": vector.device}
+    eye = xp.eye(3, dtype=vector.dtype, **where)
     sine = xp.sin(angle) / angle
     cosine = 0.5 * (xp.sin(angle / 2) / (angle / 2)) ** 2
     return eye + sine * skew + cosine * (skew @ skew)

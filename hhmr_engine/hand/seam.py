@@ -23,7 +23,8 @@ class SeamBlend:
         self.weight = (share * share * (3 - 2 * share))[:, None]
         gap = np.linalg.norm(template.vertices[self.near, None] - template.vertices[None, self.kept], axis=2)
         count = min(NEIGHBOURS, len(self.kept))
-        self.source = np.argpartition(gap, count - 1, 1)[:, :count] if len(self.near) else np.zeros((0, count), int)
+        none = np.zeros((0, count), int)
+        self.source = np.argpartition(gap, count - 1, 1)[:, :count] if len(self.near) else none
         pull = 1 / (np.take_along_axis(gap, self.source, 1) ** 2 + 1e-7)
         self.pull = (pull / pull.sum(1, keepdims=True))[:, :, None]
 

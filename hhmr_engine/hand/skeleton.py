@@ -12,7 +12,7 @@ JOINT_NAMES = (
 )
 FINGER_JOINTS = {finger: tuple(range(1 + 4 * i, 5 + 4 * i)) for i, finger in enumerate(FINGERS)}
 TIP_JOINTS = (4, 8, 12, 16, 20)
-# Wrist and the four finger knuckles: the joints that move least against each other, which define the palm frame.
+# Wrist and finger knuckles: the joints that move least against each other, which define the palm frame.
 PALM_JOINTS = (0, 5, 9, 13, 17)
 JOINT_PARENTS = tuple(
     -1 if j == 0 else 0 if j % 4 == 1 else j - 1 for j in range(21)

@@ -14,10 +14,10 @@ def skin(
 ) -> tuple[Array, Array]:
     """Pose hands.
 
-    rotations [N,20,3,3] local bone rotations about rest-pose axes (dof.rotations); beta [N,10] shape in standard
-    deviations; lengths [N,20] stretch every bone along itself (1 = the template's).
-    Returns vertices [N,V,3] and joints [N,21,3] (bone heads and fingertips), metres, the wrist bone at its rest
-    place. Give `template.torch()` for tensors.
+    rotations [N,20,3,3] local bone rotations about rest-pose axes (dof.rotations); beta [N,10] shape in
+    standard deviations; lengths [N,20] stretch every bone along itself (1 = the template's). Returns vertices
+    [N,V,3] and joints [N,21,3] (bone heads and fingertips), metres, the wrist bone at its rest place. Give
+    `template.torch()` for tensors.
     """
     xp = np if isinstance(rotations, np.ndarray) else torch
     vertices, heads, tips = rest_shape(template, beta)

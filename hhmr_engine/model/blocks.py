@@ -1,4 +1,4 @@
-"""One block of the graph U-Net: Chebyshev convolution -> self-attention -> cross-attention, each a residual line."""
+"""One block of the graph U-Net: Chebyshev convolution -> self-attention -> cross-attention, all residual."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .chebyshev import ChebyshevConvolution
 
 
 class Attention(nn.Module):
-    """Multi-head attention of queries [B,N,C] over tokens [B,M,T]; `mask` [B,M] is True where a token may be seen."""
+    """Multi-head attention of queries [B,N,C] over tokens [B,M,T]; `mask` [B,M]: True = may be seen."""
 
     def __init__(self, channels: int, token_channels: int, head_channels: int) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Attention(nn.Module):
 
 
 class GraphBlock(nn.Module):
-    """x [B,N,C], time [B,C'] -> [B,N,C]. Without a Laplacian a self-attention takes the convolution's place."""
+    """x [B,N,C], time [B,C'] -> [B,N,C]. Without a Laplacian, self-attention in the convolution's place."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Network weights as safetensors: fp16 tensors, the settings that shaped them, and the template they belong to."""
+"""Network weights as safetensors: fp16 tensors, the settings that shaped them, the template they are for."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def template_hash(template: HandTemplate) -> str:
     return digest.hexdigest()[:16]
 
 
-def save_network(path: Path, network: GraphDenoiser, template: HandTemplate, shift: float, **notes: str) -> None:
+def save_network(
+    path: Path, network: GraphDenoiser, template: HandTemplate, shift: float, **notes: str
+) -> None:
     """Write beside `path` and rename. `notes` go into the file's header (settings, steps, seed)."""
     settings = json.dumps(dataclasses.asdict(network.settings), sort_keys=True)
     metadata = {
@@ -45,20 +47,22 @@ def save_network(path: Path, network: GraphDenoiser, template: HandTemplate, shi
 
 
 def load_network(path: Path, template: HandTemplate, prior: GaussianPrior) -> tuple[GraphDenoiser, Schedule]:
-    """Read weights for `template` (arrays). Raises ValueError with one sentence for a file that does not fit."""
+    """Read weights for `template` (arrays). ValueError says in one sentence why a file does not fit."""
     metadata, tensors = _read(path)
     if metadata.get("format") != FORMAT:
-        raise ValueError(f"{path.name} holds no HHMR weights; choose another file or train with 'hhmr train'.")
+        raise ValueError(f"{path.name} holds no HHMR weights; choose another file or run 'hhmr train'.")
     if metadata["template_hash"] != template_hash(template):
-        raise ValueError(f"{path.name} was trained for another hand topology or prior; use weights made for this one.")
+        raise ValueError(
+            f"{path.name} was trained for another hand topology or prior; use this one's weights."
+        )
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(metadata["network"]).items()}
     network = GraphDenoiser(template.torch(), prior, NetworkSettings(**values))
     try:
         network.load_state_dict({k: v.float() for k, v in tensors.items()})
     except RuntimeError as exc:
-        raise ValueError(f"{path.name} does not fit the network it describes; download or train it again.") from exc
+        raise ValueError(f"{path.name} does not fit the network it describes; download it again.") from exc
     if not all(torch.isfinite(p).all() for p in network.parameters()):
-        raise ValueError(f"{path.name} holds numbers that are not finite; download or train it again.")
+        raise ValueError(f"{path.name} holds numbers that are not finite; download it again.")
     return network.eval().requires_grad_(False), Schedule(float(metadata["shift"]))
 
 
@@ -69,4 +73,5 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
     except FileNotFoundError:
         raise
     except (SafetensorError, OSError, ValueError) as exc:
-        raise ValueError(f"{path.name} is damaged or no safetensors file ({exc}); download it again.") from exc
+        text = f"{path.name} is damaged or no safetensors file ({exc}); download it again."
+        raise ValueError(text) from exc

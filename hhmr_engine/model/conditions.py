@@ -1,4 +1,4 @@
-"""Conditions in one feature space (paper, "Condition Mapping"): 3D skeleton, 2D skeleton and image as tokens."""
+"""Conditions as tokens in one feature space (paper, "Condition Mapping"): 3D skeleton, 2D skeleton, image."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ JOINTS = 21
 class Conditions:
     """What the network is told. A missing modality is None; a missing joint has sigma = inf.
 
-    joints [B,21,3] palm frame, joint_sigma [B,21] (UNIT); joints2d [B,21,2], joint2d_sigma [B,21] (hand size = 1);
-    image [B,P,F] features of the global token and the patches, image_seen [B,P] bool; kept [B,N] nodes that are given.
+    joints [B,21,3] palm frame, joint_sigma [B,21] (UNIT); joints2d [B,21,2], joint2d_sigma [B,21] (hand
+    size = 1); image [B,P,F] features of the global token and the patches, image_seen [B,P] bool; kept [B,N]
+    bool, nodes that are given.
     """
 
     joints: Tensor | None = None
@@ -28,7 +29,7 @@ class Conditions:
 
 
 class JointTokens(nn.Module):
-    """A three-layer MLP (dropout, GELU) makes one token of every joint: position, log noise and which joint it is."""
+    """A token of every joint from its position, log noise and name: a three-layer MLP (dropout, GELU)."""
 
     def __init__(self, dimensions: int, channels: int, dropout: float) -> None:
         super().__init__()
@@ -68,12 +69,14 @@ class ConditionEncoder(nn.Module):
         masks = [torch.ones(batch, 1, dtype=torch.bool, device=self.always.device)]
         if conditions.joints is not None and conditions.joint_sigma is not None:
             deviation = torch.nan_to_num(conditions.joints - self.mean_joints) * 4
-            for part, stack in zip(self.skeleton3d(deviation, conditions.joint_sigma), (tokens, masks), strict=True):
-                stack.append(part)
+            token, seen = self.skeleton3d(deviation, conditions.joint_sigma)
+            tokens.append(token)
+            masks.append(seen)
         if conditions.joints2d is not None and conditions.joint2d_sigma is not None:
             position = torch.nan_to_num(conditions.joints2d)
-            for part, stack in zip(self.skeleton2d(position, conditions.joint2d_sigma), (tokens, masks), strict=True):
-                stack.append(part)
+            token, seen = self.skeleton2d(position, conditions.joint2d_sigma)
+            tokens.append(token)
+            masks.append(seen)
         if conditions.image is not None and conditions.image_seen is not None:
             tokens.append(self.image(conditions.image))
             masks.append(conditions.image_seen)

@@ -1,9 +1,9 @@
 """The paper's graph U-Net as a denoiser of hand meshes (paper, 4.2 and Fig. 2).
 
-Two things differ from the paper, both measured (engine.md, hand.md, docs/results.md). The network predicts what the
-linear-Gaussian posterior of x0, which has a closed form, leaves open: x0_hat = E_gauss[x0 | x_t, y] + s(t) f(...),
-with s(t) the size of what is open. And next to cross-attention, every node receives the visible joints that move it
-("anchors"), by skinning weight.
+Two things differ from the paper, both measured (engine.md, hand.md, docs/results.md). The network predicts
+what the linear-Gaussian posterior of x0, which has a closed form, leaves open: x0_hat = E_gauss[x0 | x_t, y]
++ s(t) f(...), with s(t) the size of what is open. And next to cross-attention, every node receives the
+visible joints that move it ("anchors"), by skinning weight.
 """
 
 from __future__ import annotations
@@ -61,17 +61,18 @@ class NodeLinear(nn.Module):
         shared = torch.randn(channels_in, channels_out) / channels_in**0.5
         own = torch.randn(nodes, channels_in, channels_out) / channels_in**0.5
         self.weight = nn.Parameter(0.9 * shared + 0.4 * own)
-        self.bias = nn.Parameter(torch.randn(nodes, channels_out) * 0.2 if channels_out > 3 else torch.zeros(nodes, 3))
+        bias = torch.randn(nodes, channels_out) * 0.2 if channels_out > 3 else torch.zeros(nodes, 3)
+        self.bias = nn.Parameter(bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.baddbmm(self.bias[:, None], x.transpose(0, 1), self.weight).transpose(0, 1)
 
 
 class GlobalPath(nn.Module):
-    """The whole hand at a glance: the prior's coefficients of x_t and of the Gaussian estimate through an MLP.
+    """The whole hand at a glance: an MLP on the prior's coefficients of x_t and of the Gaussian estimate.
 
-    Gives coefficients of a correction (in units of what is open), and adds to the time embedding that modulates
-    every block of the U-Net.
+    Gives coefficients of a correction (in units of what is open), and adds to the time embedding that
+    modulates every block of the U-Net.
     """
 
     def __init__(self, rank: int, time: int, width: int) -> None:
@@ -125,7 +126,8 @@ class GraphDenoiser(nn.Module):
 
     def _block(self, level: int, laplacian: Tensor | None) -> GraphBlock:
         s = self.settings
-        return GraphBlock(s.sizes[level], s.widths[level], s.widths[0] * 2, s.tokens, laplacian, s.order, s.head)
+        nodes, channels, time = s.sizes[level], s.widths[level], s.widths[0] * 2
+        return GraphBlock(nodes, channels, time, s.tokens, laplacian, s.order, s.head)
 
     @property
     def blocks(self) -> list[GraphBlock]:
@@ -149,7 +151,7 @@ class GraphDenoiser(nn.Module):
         return token
 
     def _anchors(self, conditions: Conditions, batch: int) -> Tensor:
-        """Per node the deviation of the visible joints that move it, how far they are seen, and whether it is given."""
+        """Per node: deviation and visibility of the joints that move it, and whether it is given."""
         nodes = self.settings.sizes[0]
         anchors = self.anchor_weights.new_zeros(batch, nodes, ANCHOR_FEATURES + 1)
         if conditions.kept is not None:
@@ -176,7 +178,7 @@ class GraphDenoiser(nn.Module):
     def glance(
         self, x: Tensor, level: Tensor, token: Tensor, evidence: Evidence, factor: Tensor
     ) -> tuple[Tensor, Tensor | float, Tensor]:
-        """The Gaussian estimate [B,3N], the global path's correction of it, and the embedding for the blocks."""
+        """The Gaussian estimate [B,3N], the global path's correction of it, the embedding for the blocks."""
         base = self.prior.mean.expand_as(x)
         if self.settings.gaussian:
             base = self.prior.denoise(x, level, evidence, factor)
@@ -212,17 +214,17 @@ class GraphDenoiser(nn.Module):
 
 
 def open_scale(prior: GaussianPrior, factor: Tensor) -> Tensor:
-    """The size of what the Gaussian posterior leaves open, per coordinate: the network's unit of output and loss."""
+    """What the Gaussian posterior leaves open, per coordinate: the unit of the network's output and loss."""
     return (prior.open_deviation(factor) ** 2 + FLOOR**2).sqrt()
 
 
 def posterior_deviation(factor: Tensor, white: Tensor) -> Tensor:
-    """What standard normal coefficients [B,R] are under the posterior with this Cholesky factor: factor^-T white."""
+    """Standard normal coefficients [B,R] under the posterior with this Cholesky factor: factor^-T white."""
     return torch.linalg.solve_triangular(factor.mT, white[..., None], upper=True)[..., 0]
 
 
 def joint_features(conditions: Conditions, mean: Tensor) -> Tensor:
-    """Deviation from the mean hand, visibility and log noise of every joint: [B,21,5]; zeros where unknown."""
+    """Deviation from the mean hand, visibility, log noise of every joint: [B,21,5]; zeros where unknown."""
     assert conditions.joints is not None and conditions.joint_sigma is not None
     seen = torch.isfinite(conditions.joint_sigma).to(mean.dtype)[..., None]
     deviation = torch.nan_to_num(conditions.joints - mean) * seen * 4
@@ -236,7 +238,7 @@ def hierarchy(template: HandTemplate, sizes: tuple[int, ...]) -> Hierarchy:
 
 
 def anchor_weights(template: HandTemplate) -> Tensor:
-    """[2,N,21]: how much each node follows a joint as the near and as the far end of the bones that move it."""
+    """[2,N,21]: how much a node follows each joint as the near and the far end of the bones that move it."""
     near = torch.zeros(20, 21)
     far = torch.zeros(20, 21)
     for joint, bone in enumerate(JOINT_BONE):

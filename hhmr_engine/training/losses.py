@@ -1,7 +1,7 @@
 """The paper's five losses (4.4; engine.md, formula 3), in units of what the Gaussian posterior leaves open.
 
-Dividing every sample by that size makes a full skeleton at low noise count as much as an unconditional hand in
-pure noise; the network's output has the same unit.
+Dividing every sample by that size makes a full skeleton at low noise count as much as an unconditional hand
+in pure noise; the network's output has the same unit.
 """
 
 from __future__ import annotations

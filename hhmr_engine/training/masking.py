@@ -1,4 +1,4 @@
-"""Two-level random masking (paper, "Conditions with Random Mask"): what of a training hand the network is told."""
+"""Two-level random masking (paper, "Conditions with Random Mask"): what the network is told of a hand."""
 
 from __future__ import annotations
 
@@ -55,7 +55,8 @@ class Masker:
         kept = self._kept_nodes(hidden, generator) & (mesh & ~nothing)[:, None]
         seen = torch.where(mesh[:, None], seen & self._covered(hidden), seen) & ~nothing[:, None]
         sigma = torch.where(mesh, sigma.clamp_max(2e-3 / UNIT), sigma)
-        noise = torch.randn(batch, 21, 3, generator=generator) * torch.where(mesh, 0 * sigma, sigma)[:, None, None]
+        size = torch.where(mesh, 0 * sigma, sigma)[:, None, None]
+        noise = torch.randn(batch, 21, 3, generator=generator) * size
         joints, nodes = self._moved(joints + noise, vertices[:, self.template.nodes], generator)
         joint_sigma = torch.where(seen, sigma.clamp_min(REGRESSION_NOISE)[:, None], torch.inf)
         node_sigma = torch.where(kept, sigma.clamp_min(REGRESSION_NOISE)[:, None], torch.inf)
@@ -95,7 +96,7 @@ class Masker:
         return ~gone
 
     def _moved(self, joints: Tensor, nodes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Observed points in a frame that is off by a small similarity, as frames found from few points are."""
+        """Observed points in a frame that is off by a small similarity, as frames from few points are."""
         size = self.settings.frame * torch.rand(len(joints), 1, generator=generator)
         unit = torch.tensor([1e-3 / UNIT] * 3 + [0.0175] * 3 + [0.005])
         off = torch.randn(len(joints), 7, generator=generator) * unit * size

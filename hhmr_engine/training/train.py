@@ -36,7 +36,7 @@ class Trainer:
     """One training run. `step()` is one optimiser step; `save` and `resume` make it exact to the step."""
 
     def __init__(self, settings: TrainSettings, data: Path | None, device: str = "cpu") -> None:
-        """data: the folder of recorded poses (HHMR_DATA); None or recordings = false trains on sampled poses alone."""
+        """data: the folder of recorded poses; None, or recordings = false, trains on sampled poses alone."""
         torch.manual_seed(settings.seed)
         torch.set_flush_denormal(True)  # numbers below 1e-38 make a CPU ten times slower
         self.settings, self.device = settings, torch.device(device)
@@ -116,7 +116,8 @@ class Trainer:
     def save(self, folder: Path) -> None:
         """weights.safetensors (fp16, EMA) for the engine and state.safetensors to resume from."""
         notes = {"steps": str(self.done), "training": to_json(self.settings)}
-        save_network(folder / "weights.safetensors", self.average, self.template, self.settings.shift, **notes)
+        weights = folder / "weights.safetensors"
+        save_network(weights, self.average, self.template, self.settings.shift, **notes)
         stream = self.stream.state()
         tensors: dict[str, Tensor] = {
             "generator": self.generator.get_state(),
@@ -171,9 +172,14 @@ def learning_rate(o: OptimiserSettings, step: int, steps: int) -> float:
 
 
 def train(
-    settings: TrainSettings, folder: Path, data: Path | None, device: str, resume: bool, stop_after: float | None = None
+    settings: TrainSettings,
+    folder: Path,
+    data: Path | None,
+    device: str,
+    resume: bool,
+    stop_after: float | None = None,
 ) -> Path:
-    """Run to `settings.steps` or for `stop_after` seconds; saves every two minutes. Returns the weights' path."""
+    """Run to `settings.steps` or for `stop_after` seconds; saves every two minutes; the weights' path."""
     folder.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(settings, data, device)
     if resume and (folder / "state.safetensors").exists():
@@ -190,7 +196,8 @@ def train(
             for key, value in terms.items():
                 sums[key] = sums.get(key, 0.0) + value / LOG_STEPS
             if trainer.done % LOG_STEPS == 0:
-                log.write(json.dumps({"step": trainer.done, **{k: round(v, 4) for k, v in sums.items()}}) + "\n")
+                means = {key: round(value, 4) for key, value in sums.items()}
+                log.write(json.dumps({"step": trainer.done, **means}) + "\n")
                 log.flush()
                 bar.set_postfix(loss=f"{sum(sums.values()):.3f}")
                 if not math.isfinite(sum(sums.values())):
