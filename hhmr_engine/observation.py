@@ -122,7 +122,7 @@ class Observation:
         return prior.nothing() if self.points is None else self.points.evidence(self.target, self.sigma)
 
     def aligned(self, x: Tensor, points: Tensor) -> Tensor:
-        """Palm-frame points [n,P,3] of states x [n,3N] under the small similarity that brings each onto target."""
+        """Palm-frame points [n,P,3] of states x [n,3N], each under the similarity that fits it to the target."""
         if self.points is None:
             return points
         grow, turn, shift = self.points.align(x, self.target, self.sigma)
@@ -130,7 +130,7 @@ class Observation:
         return torch.exp(grow)[:, None, None] * turned + shift[:, None]
 
     def energy(self, prior: GaussianPrior) -> tuple[float, float]:
-        """How unlikely the prior finds what was observed: the MAP's -2 log posterior, and its residual in UNIT."""
+        """How unlikely the prior finds what was observed: the MAP's -2 log posterior and residual (UNIT)."""
         evidence = self.evidence(prior)
         u = solve(prior.factor(prior.variance.new_zeros(()), evidence), evidence.information)
         x = prior.expand(u)[None]
