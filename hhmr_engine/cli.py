@@ -264,7 +264,13 @@ def _train(args: argparse.Namespace) -> int:
 def _serve(args: argparse.Namespace) -> int:
     from .serve import serve
 
-    return serve(lambda: _make_engine(args))
+    def ready() -> Engine:
+        engine = _make_engine(args)
+        if engine.weights.is_file():
+            engine.warm_up()
+        return engine
+
+    return serve(ready)
 
 
 def _doctor(args: argparse.Namespace) -> int:

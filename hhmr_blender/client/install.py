@@ -33,8 +33,6 @@ REQUIREMENTS = (
 )
 # Older ones, which Python brings, can't tell their progress.
 PIP = "pip==25.3"
-# PyPI's torch for Linux brings gigabytes for NVIDIA cards; this one is for computers without.
-TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 CHECK = "import torch, numpy, safetensors, trimesh, PIL, tqdm; torch.ones(2, 2) @ torch.ones(2, 2)"
 DELETE = "import shutil, sys; [shutil.rmtree(folder, ignore_errors=True) for folder in sys.argv[1:]]"
@@ -97,12 +95,6 @@ def engine_command(python: Path, engine_path: Path, *options: str) -> EngineComm
     return EngineCommand([str(python), "-m", "hhmr_engine", "serve", *options], env)
 
 
-def suggested_torch_index() -> str:
-    """The index for torch where nobody has chosen one; "" is PyPI."""
-    has_nvidia = Path("/proc/driver/nvidia").exists() or Path("/dev/dxg").exists()
-    return TORCH_CPU_INDEX if sys.platform == "linux" and not has_nvidia else ""
-
-
 class Installation:
     """One press of Install Engine. `poll` never blocks; `step` and `progress` (0 to 1) are for the panel.
 
@@ -130,7 +122,7 @@ class Installation:
         self.log_path = root / "install.log"
         self._root = root
         self._chosen = python.strip()
-        self._torch_index = torch_index.strip() or suggested_torch_index()
+        self._torch_index = torch_index.strip()
         self._requirements = list(requirements)
         self._check = check
         self._cancelled = False
