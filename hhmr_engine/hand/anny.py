@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -68,7 +70,7 @@ def anny_hand(seed: int = 0) -> SkinnedHand:
     )
 
 
-def _dense_weights(model, index: list[int], root: int) -> np.ndarray:
+def _dense_weights(model: Any, index: list[int], root: int) -> np.ndarray:
     dense = np.zeros((model.vertex_bone_indices.shape[0], len(model.bone_labels)))
     for column in range(model.vertex_bone_indices.shape[1]):
         bone = model.vertex_bone_indices[:, column].numpy()

@@ -67,7 +67,7 @@ def build_template(hand: SkinnedHand, seed: int = 0) -> HandTemplate:
         basis=np.zeros((BASIS, v, 3), np.float32),
         basis_variance=np.ones(BASIS, np.float32),
     )
-    wide = rng.uniform(*dof.LIMITS.T, (2000, 24)) * rng.uniform(0, 1, (2000, 1))
+    wide = rng.uniform(dof.LIMITS[:, 0], dof.LIMITS[:, 1], (2000, 24)) * rng.uniform(0, 1, (2000, 1))
     beta, lengths = random_shapes(rng, len(wide))
     posed, joints = skin(template, dof.rotations(template, wide.astype(np.float32)), beta, lengths)
     template = _fit_linear_maps(template, posed, joints)

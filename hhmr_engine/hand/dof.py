@@ -13,6 +13,7 @@ import numpy as np
 
 from .rotation import rotation_matrix
 from .skeleton import BONE_NAMES, FINGER_BONES, LONG_FINGERS
+from .template import Array, HandTemplate
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ DOF_NAMES = tuple(d.name for d in DOFS)
 LIMITS = np.radians([d.limits for d in DOFS]).astype(np.float32)  # [24,2]
 
 
-def rotations(template, angles, offsets=None):
+def rotations(template: HandTemplate, angles: Array, offsets: Array | None = None) -> Array:
     """Local bone rotations [N,20,3,3] for `angles` [N,24]; numpy in, numpy out, torch in, torch out.
 
     `offsets` [20,3] or [N,20,3]: rotation vectors (radians) applied before the angles: a source's other idea

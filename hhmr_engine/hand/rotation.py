@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
+from torch import Tensor
+
+from .template import Array
 
 
-def rotation_matrix(vector):
+def rotation_matrix(vector: Array) -> Array:
     """Rodrigues' formula: rotation vectors [...,3] in radians to matrices [...,3,3]; smooth at zero."""
-    xp = np if isinstance(vector, np.ndarray) else torch
+    xp: Any = np if isinstance(vector, np.ndarray) else torch
     square = (vector * vector).sum(-1)[..., None, None]
     angle = xp.sqrt(square + 1e-24)
     x, y, z = vector[..., 0], vector[..., 1], vector[..., 2]
@@ -21,7 +26,9 @@ def rotation_matrix(vector):
     return eye + sine * skew + cosine * (skew @ skew)
 
 
-def procrustes(source, target, weights, scale: bool = True):
+def procrustes(
+    source: Tensor, target: Tensor, weights: Tensor, scale: bool = True
+) -> tuple[Tensor, Tensor, Tensor]:
     """Similarity (s, R, t) that takes `source` to `target`: target ~ s R source + t (Umeyama 1991).
 
     source, target [...,P,3], weights [...,P] >= 0. Returns s [...], R [...,3,3], t [...,3]. A reflection is

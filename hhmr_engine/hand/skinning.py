@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -19,10 +21,12 @@ def skin(
     [N,V,3] and joints [N,21,3] (bone heads and fingertips), metres, the wrist bone at its rest place. Give
     `template.torch()` for tensors.
     """
-    xp = np if isinstance(rotations, np.ndarray) else torch
+    xp: Any = np if isinstance(rotations, np.ndarray) else torch
     vertices, heads, tips = rest_shape(template, beta)
-    world, origin = [], []  # per bone: the linear part [N,3,3] and the posed head [N,3]
-    turn = []
+    # Per bone: the linear part [N,3,3], the posed head [N,3] and the rotation alone [N,3,3].
+    world: list[Array] = []
+    origin: list[Array] = []
+    turn: list[Array] = []
     for bone, parent in enumerate(PARENTS):
         if parent < 0:
             turn.append(rotations[:, 0])
@@ -58,7 +62,7 @@ def rest_shape(template: HandTemplate, beta: Array | None) -> tuple[Array, Array
     )  # type: ignore[return-value]
 
 
-def _stretch(xp, heads: Array, tips: Array, bone: int, lengths: Array) -> Array:
+def _stretch(xp: Any, heads: Array, tips: Array, bone: int, lengths: Array) -> Array:
     """[N,3,3] I + (length - 1) d d^T along the bone's rest direction d."""
     if bone in TIP_BONES:
         end = tips[:, TIP_BONES.index(bone)]
@@ -70,7 +74,7 @@ def _stretch(xp, heads: Array, tips: Array, bone: int, lengths: Array) -> Array:
     return eye + (lengths[:, bone, None, None] - 1) * d[:, :, None] * d[:, None, :]
 
 
-def _blend(xp, weights: Array, linear: Array, shift: Array, vertices: Array) -> Array:
+def _blend(xp: Any, weights: Array, linear: Array, shift: Array, vertices: Array) -> Array:
     """sum_b w_vb (linear_b v + shift_b): [N,V,3]."""
     n = linear.shape[0]
     cat = np.concatenate if xp is np else torch.cat

@@ -11,6 +11,8 @@ SPARSE_FROM = 512  # nodes: below this a dense Laplacian is faster (engine.md, w
 class ChebyshevConvolution(nn.Module):
     """y = sum_k T_k(L) x W_k with the scaled Laplacian L [N,N] of one graph level; [B,N,in] -> [B,N,out]."""
 
+    laplacian: Tensor
+
     def __init__(self, laplacian: Tensor, channels_in: int, channels_out: int, order: int = 3) -> None:
         super().__init__()
         if order < 1:

@@ -55,7 +55,9 @@ def load_network(path: Path, template: HandTemplate, prior: GaussianPrior) -> tu
         raise ValueError(
             f"{path.name} was trained for another hand topology or prior; use this one's weights."
         )
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(metadata["network"]).items()}
+    values: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(metadata["network"]).items()
+    }
     network = GraphDenoiser(template.torch(), prior, NetworkSettings(**values))
     try:
         network.load_state_dict({k: v.float() for k, v in tensors.items()})

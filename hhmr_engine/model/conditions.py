@@ -56,6 +56,8 @@ class JointTokens(nn.Module):
 class ConditionEncoder(nn.Module):
     """Stacks the tokens of all modalities behind one token that is always there: [B,M,C] and mask [B,M]."""
 
+    mean_joints: Tensor
+
     def __init__(self, mean_joints: Tensor, channels: int, dropout: float, image_features: int) -> None:
         super().__init__()
         self.register_buffer("mean_joints", mean_joints, persistent=False)

@@ -96,6 +96,8 @@ class GlobalPath(nn.Module):
 class GraphDenoiser(nn.Module):
     """x_t [B,3N] -> x0_hat [B,3N] in the palm frame's UNIT, N nodes of the template."""
 
+    anchor_weights: Tensor
+
     def __init__(self, template: HandTemplate, prior: GaussianPrior, settings: NetworkSettings) -> None:
         """template with tensors on the CPU; prior: the posed-shape Gaussian on the template's nodes."""
         super().__init__()
