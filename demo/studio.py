@@ -15,8 +15,8 @@ INSIDE = (0.42, 0.62, 0.66)
 BACKDROP = (0.42, 0.60, 0.68)
 PLINTH = (0.92, 0.89, 0.85)
 TINT = "given"  # the point attribute that is 1 where the hand was given and 0 where it was completed
-SAMPLES = 20
-WIDTH, HEIGHT = 1280, 688
+SAMPLES = 24
+WIDTH, HEIGHT = 1120, 602
 
 # Where hands stand: (x, y, z) metres and degrees about the vertical. The given one first, then two rows.
 FRONT, BACK = 0.03, 0.235
@@ -197,5 +197,6 @@ def render(path: Path) -> None:
     scene.view_settings.exposure = 0.7
     scene.render.image_settings.file_format = "PNG"
     scene.render.image_settings.color_mode = "RGB"
+    scene.render.image_settings.compression = 100
     scene.render.filepath = str(path)
     bpy.ops.render.render(write_still=True)
