@@ -39,7 +39,7 @@ class HHMR_PT_complete(Tab, bpy.types.Panel):
         if chosen.keep == "GROUP" and mesh:
             layout.prop_search(chosen, "group", ob, "vertex_groups", text="")
         elif chosen.keep == "SELECTION" and mesh and ob.mode == "EDIT":
-            layout.label(text=f"{ob.data.total_vert_sel:,} of {len(ob.data.vertices):,} vertices")
+            layout.label(text=f"Keeps {ob.data.total_vert_sel:,} of {len(ob.data.vertices):,} vertices")
         draw_ask(layout, context, "hhmr.complete", "VIEW_PAN")
 
 
@@ -73,7 +73,7 @@ class HHMR_PT_settings(Tab, bpy.types.Panel):
     """What all three share."""
 
     bl_label = "Settings"
-    bl_order = 3
+    bl_order = 4
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, chosen = self.layout, context.scene.hhmr
@@ -131,7 +131,7 @@ class HHMR_PT_hypotheses(Tab, bpy.types.Panel):
     """What came, to choose from."""
 
     bl_label = "Hypotheses"
-    bl_order = 4
+    bl_order = 3
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -267,7 +267,7 @@ def wrapped(layout: bpy.types.UILayout, text: str, context: bpy.types.Context, i
     blf.size(0, context.preferences.ui_styles[0].widget.points * scale)
     width = context.region.width - 115 * scale  # the tabs, the icon, the button that dismisses
     lines, line = [], ""
-    for word in text.split():
+    for word in text.split(" "):  # not at a no-break space
         longer = f"{line} {word}".strip()
         if line and blf.dimensions(0, longer)[0] > width:
             lines.append(line)

@@ -64,6 +64,8 @@ def poll() -> None:
             preview.show(run.job.preview, run.target.matrix)
         if run.job.finished and not _dragging():
             _finish(run)
+    else:
+        preview.hide()
     redraw()
 
 

@@ -79,7 +79,7 @@ class Session:
         return self.client
 
     def submit(
-        self, request: dict[str, Any], arrays: dict[str, np.ndarray], target: Target, **note: str
+        self, request: dict[str, Any], arrays: dict[str, np.ndarray], target: Target, note: dict[str, Any]
     ) -> None:
         """Send a request; `note` goes into the provenance beside it. Raises Problem when one is under way."""
         if self.run is not None:

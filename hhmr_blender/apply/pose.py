@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import bpy
 import numpy as np
 from mathutils import Matrix
@@ -16,12 +18,18 @@ from ..rigs.tables import CHAINS, PALM
 Array = NDArray[np.float64]
 
 
-def write(ob: bpy.types.Object, hand: Hand, joints: Array, view_layer: bpy.types.ViewLayer) -> None:
+def write(
+    ob: bpy.types.Object,
+    hand: Hand,
+    joints: Array,
+    view_layer: bpy.types.ViewLayer,
+    kept: Collection[int] = (),
+) -> None:
     """Turn the finger bones of a hand so that they point as joints [21, 3] do, in any space and scale.
 
     The palm stays where it is: the joints are fitted to it (wrist and finger roots). Then each bone, from the
     root outward, gets the smallest swing from where its parent carries its rest pose; joints say nothing of
-    twist. Raises Problem before anything is changed.
+    twist. Segments between two `kept` joints are left as they are. Raises Problem before anything is changed.
     """
     assert ob.pose is not None
     palm = [joint for joint in PALM if hand.bones[joint]]
@@ -41,7 +49,7 @@ def write(ob: bpy.types.Object, hand: Hand, joints: Array, view_layer: bpy.types
         for chain in CHAINS:
             a, b = chain[level], chain[level + 1]
             name = hand.controls[a]
-            if name and np.isfinite(rest[[a, b]]).all():
+            if not {a, b} <= set(kept) and name and np.isfinite(rest[[a, b]]).all():
                 _swing(ob.pose.bones[name], rest[b] - rest[a], wanted[b] - wanted[a])
         view_layer.update()  # the next level hangs on this one, perhaps through constraints
 

@@ -106,7 +106,7 @@ class HHMR_OT_complete(Asking, bpy.types.Operator):
             check_editable(ob)
         target = Target("KEYS" if part.whole else "BESIDE", ob.matrix_world.copy(), ob.session_uid, ob.name)
         asked = request(context, "inpaint", part.side)
-        session.submit(asked, {"vertices": part.vertices}, target, source="mesh", kept=str(part.kept))
+        session.submit(asked, {"vertices": part.vertices}, target, {"source": "mesh", "kept": part.kept})
 
 
 class HHMR_OT_generate(Asking, bpy.types.Operator):
@@ -130,7 +130,7 @@ class HHMR_OT_generate(Asking, bpy.types.Operator):
         given = self.properties.is_property_set("location")
         place = Vector(self.location) if given else context.scene.cursor.location
         asked = request(context, "generate", context.scene.hhmr.new_side.lower())
-        session.submit(asked, {}, Target("FREE", Matrix.Translation(place)), source="nothing")
+        session.submit(asked, {}, Target("FREE", Matrix.Translation(place)), {"source": "nothing"})
 
 
 class HHMR_OT_cancel(bpy.types.Operator):
@@ -170,9 +170,8 @@ class HHMR_OT_apply_result(bpy.types.Operator):
             session.notice = Notice(problem.text, problem.code)
             return {"CANCELLED"}
         count, seconds = len(arrays["vertices"]), float(message.get("seconds", 0.0))
-        session.notice = Notice(
-            f"{count} {'hand' if count == 1 else 'hands'} on '{ob.name}' in {seconds:.1f} s."
-        )
+        hands = "1 hand" if count == 1 else f"{count} hands"
+        session.notice = Notice(f"{hands} on '{ob.name}' in {seconds:.1f}\u00a0s.")
         return {"FINISHED"}
 
 

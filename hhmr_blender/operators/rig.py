@@ -48,11 +48,13 @@ class HHMR_OT_from_armature(Asking, bpy.types.Operator):
         wrist = found.joints[0].copy()
         target = Target("FREE", Matrix.Translation(Vector(wrist.tolist())), ob.session_uid, ob.name)
         asked = request(context, "inpaint", found.hand.side)
-        session.submit(asked, {"joints": found.joints - wrist}, target, source="armature", armature=ob.name)
+        kept = np.flatnonzero(np.isfinite(found.joints).all(axis=1)).tolist()
+        note = {"source": "armature", "armature": ob.name, "kept": kept}
+        session.submit(asked, {"joints": found.joints - wrist}, target, note)
 
 
 class HHMR_OT_to_armature(bpy.types.Operator):
-    """Turn the armature's finger bones so that they follow the hand that is shown; the palm stays in place"""
+    """Turn the armature's finger bones so that they follow the hand shown; palm and kept fingers stay"""
 
     bl_idname = "hhmr.to_armature"
     bl_label = "Pose Armature"
@@ -94,7 +96,8 @@ class HHMR_OT_to_armature(bpy.types.Operator):
         vertices[ids] = capture_mesh.shape(ob)
         joints = template().regressor @ vertices
         world = np.array(ob.matrix_world, dtype=float)
-        pose.write(rig, hand, joints @ world[:3, :3].T + world[:3, 3], context.view_layer)
+        kept = _kept(ob, rig)
+        pose.write(rig, hand, joints @ world[:3, :3].T + world[:3, 3], context.view_layer, kept)
         if context.scene.tool_settings.use_keyframe_insert_auto:
             pose.insert_keys(rig, hand)
         return rig.name
@@ -115,6 +118,18 @@ def _armature_of(context: bpy.types.Context, ob: bpy.types.Object) -> bpy.types.
             "no_armature", "Which armature? Select it together with the hand (Shift-click), hand last."
         )
     return found
+
+
+def _kept(ob: bpy.types.Object, rig: bpy.types.Object) -> list[int]:
+    """Joints of this armature that the hand was made from, unless it was all of them."""
+    from ..apply import shape_keys
+
+    assert isinstance(ob.data, bpy.types.Mesh)
+    known = shape_keys.provenance(ob.data)
+    if known is None or known.request.get("armature") != rig.name:
+        return []
+    kept = known.request.get("kept", [])
+    return kept if len(kept) < 21 else []
 
 
 CLASSES = (HHMR_OT_from_armature, HHMR_OT_to_armature)

@@ -120,7 +120,7 @@ def test_tab_without_and_with_a_hand(keep: str) -> None:
     bpy.ops.hhmr.add_hand()
     assert "complete" in drawn() and "blend" not in drawn()
     bpy.ops.object.mode_set(mode="EDIT")
-    assert ("0 of 1,609 vertices" in drawn()) == (keep == "SELECTION")
+    assert ("Keeps 0 of 1,609 vertices" in drawn()) == (keep == "SELECTION")
 
 
 def test_rows_are_the_hypotheses(hand: bpy.types.Object) -> None:
