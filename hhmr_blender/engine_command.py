@@ -69,6 +69,15 @@ def engine_command() -> EngineCommand:
     return install.engine_command(Path(python), engine_path(), "--device", device)
 
 
+def has_engine() -> bool:
+    """Whether an engine is installed, or one is named; whether it runs shows when it is started."""
+    from .client import install
+
+    chosen = preferences()
+    named = chosen is not None and bool(chosen.command.strip())
+    return named or install.installed_python(user_folder()) is not None
+
+
 def split(command: str) -> list[str]:
     """Words of a command line; a path to an interpreter with spaces in it is one word."""
     command = command.strip()

@@ -179,8 +179,13 @@ class HHMR_PT_engine(Tab, bpy.types.Panel):
 
 def draw_engine(layout: bpy.types.UILayout, context: bpy.types.Context, in_preferences: bool = False) -> None:
     """State of the engine and what can be done about it; for the tab and for the preferences."""
+    from .engine_command import has_engine
+
     client = session.client
-    text, icon = STATES[client.state if client is not None else "stopped"]
+    state = client.state if client is not None else "stopped"
+    text, icon = STATES[state]
+    if state == "stopped" and not has_engine():
+        text = "Not installed"
     if client is not None and client.status == "loading":
         text, icon = "Loading ...", "SORTTIME"
     column = layout.column()
@@ -193,18 +198,18 @@ def draw_engine(layout: bpy.types.UILayout, context: bpy.types.Context, in_prefe
         wrapped(column, client.error, context)
     if client is not None and client.log_note:
         wrapped(column, client.log_note, context)
-    row = column.row(align=True)
-    row.operator("hhmr.start_engine", text="Start", icon="PLAY")
-    row.operator("hhmr.stop_engine", text="Stop", icon="SNAP_FACE")
+    if state in ("starting", "ready"):
+        column.operator("hhmr.stop_engine", icon="SNAP_FACE")
+    elif has_engine():
+        column.operator("hhmr.start_engine", icon="PLAY")
     if session.installation is not None:
         draw_installation(column)
     else:
         column.operator("hhmr.install_engine", icon="IMPORT")
     if in_preferences and session.notice is not None and session.notice.code in ENGINE:
-        draw_notice(column, context)
-    row = column.row(align=True)
-    row.operator("hhmr.show_log", icon="TEXT")
-    row.operator("hhmr.copy_diagnostics", icon="COPYDOWN")
+        draw_notice(column, context, buttons=False)
+    column.operator("hhmr.show_log", icon="TEXT")
+    column.operator("hhmr.copy_diagnostics", icon="COPYDOWN")
 
 
 def draw_ask(layout: bpy.types.UILayout, context: bpy.types.Context, operator: str, icon: str) -> None:
@@ -247,7 +252,7 @@ def draw_installation(layout: bpy.types.UILayout) -> None:
     row.operator("hhmr.cancel_install", text="", icon="CANCEL")
 
 
-def draw_notice(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+def draw_notice(layout: bpy.types.UILayout, context: bpy.types.Context, buttons: bool = True) -> None:
     """The last message and, for a problem, the buttons that mend it."""
     notice = session.notice
     assert notice is not None
@@ -255,7 +260,7 @@ def draw_notice(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     row = box.row()
     wrapped(row.column(align=True), notice.text, context, icon="ERROR" if notice.code else "INFO")
     row.operator("hhmr.dismiss", text="", icon="X", emboss=False)
-    for mend in MENDS.get(notice.code, ()):
+    for mend in MENDS.get(notice.code, ()) if buttons else ():
         button = box.operator(mend.operator, text=mend.label, icon=mend.icon)
         for name, value in mend.properties.items():
             setattr(button, name, value)

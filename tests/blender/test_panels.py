@@ -167,7 +167,11 @@ def test_preferences_are_drawn() -> None:
     session.notice = Notice("What is wrong.", "install_failed")
     HHMR_preferences.draw(stand_in, window(600))
     assert "What is wrong." in layout.texts
-    assert "Stopped (starts when needed)" in layout.texts
+    assert "Not installed" in layout.texts and "start_engine" not in layout.texts
+    preferences.command = "python3"
+    HHMR_preferences.draw(stand_in, window(600))
+    preferences.command = ""
+    assert "Stopped (starts when needed)" in layout.texts and "start_engine" in layout.texts
 
 
 def test_installing_needs_online_access() -> None:
