@@ -80,5 +80,6 @@ def load_template(path: Path = DEFAULT_PATH) -> HandTemplate:
         raise ValueError(f"{path.name} is no hand template: {exc}. Build it again or reinstall.") from exc
     name = str(arrays.pop("name"))
     arrays = {k: v.astype(np.float32) if v.dtype.kind == "f" else v for k, v in arrays.items()}
-    arrays["weights"] /= arrays["weights"].sum(1, keepdims=True)
+    for rows in ("weights", "decoder"):  # 16 bits leave sums a little off 1, which moves far hands
+        arrays[rows] /= arrays[rows].sum(1, keepdims=True)
     return HandTemplate(name=name, **arrays)
