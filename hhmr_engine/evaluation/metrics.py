@@ -198,3 +198,24 @@ def _order_statistic(ordered: Array, rank: float) -> Array:
     part = max(rank - below, 0.0)
     above = min(below, ordered.shape[1] - 1)
     return (1.0 - part) * ordered[:, below - 1] + part * ordered[:, above]
+
+
+def precision_recall(generated: NDArray, reference: NDArray, neighbours: int = 3) -> tuple[float, float]:
+    """Share of generated hands that lie among the reference hands, and the other way round, both 0..1.
+
+    `[n, P, 3]` and `[B, P, 3]`, both in a frame of the hand. A hand lies among others when it is nearer to one of
+    them than that one's k-th neighbour of its own kind is. Compare sets of equal size, since a larger one has
+    smaller neighbourhoods. Kynkaanniemi et al., "Improved precision and recall metric" (2019).
+    """
+    made, real = (_points(p).reshape(len(p), -1) for p in (generated, reference))
+    if min(len(made), len(real)) <= neighbours:
+        raise ValueError(f"{neighbours} neighbours need more than {min(len(made), len(real))} hands")
+
+    def distance(a: Array, b: Array) -> Array:
+        square = (a * a).sum(1)[:, None] + (b * b).sum(1)[None] - 2.0 * a @ b.T
+        return np.sqrt(np.maximum(square, 0.0))
+
+    across = distance(made, real)
+    reach_real, reach_made = (np.sort(distance(p, p), axis=1)[:, neighbours] for p in (real, made))
+    precision = float((across <= reach_real[None]).any(1).mean())
+    return precision, float((across <= reach_made[:, None]).any(0).mean())
