@@ -37,6 +37,12 @@ RIGHT = Mend("hhmr.from_armature", "Right Hand", "NONE", {"side": "RIGHT"})
 LEFT = Mend("hhmr.from_armature", "Left Hand", "NONE", {"side": "LEFT"})
 POSE_MODE = Mend("object.mode_set", "Pose Mode", "POSE_HLT", {"mode": "POSE"})
 ONLINE = Mend("hhmr.allow_online", "Online Access", "INTERNET")
+GAUSSIAN = Mend(
+    "wm.context_set_enum",
+    "Use Method Gaussian",
+    "NONE",
+    {"data_path": "scene.hhmr.method", "value": "gaussian"},
+)
 FEWER = Mend("hhmr.ask_for_fewer", "Ask for Fewer", "REMOVE")
 
 SCENE: dict[str, tuple[Mend, ...]] = {
@@ -63,11 +69,11 @@ ENGINE: dict[str, tuple[Mend, ...]] = {
     "outdated": (REINSTALL, PREFERENCES),
     "engine_failed": (RESTART, LOG, DIAGNOSTICS),
     "internal": (LOG, DIAGNOSTICS),
-    "bad_weights": (REINSTALL, LOG),
-    "no_weights": (REINSTALL, PREFERENCES),
+    "bad_weights": (REINSTALL, GAUSSIAN, LOG),
+    "no_weights": (REINSTALL, GAUSSIAN),
     "out_of_memory": (FEWER,),
     "too_many": (FEWER,),
-    "wrong_topology": (REINSTALL, LOG),
+    "wrong_topology": (REINSTALL, GAUSSIAN, LOG),
     "cancelled_by_unload": (RESTART,),
 }
 """About the engine: shown in the preferences as well."""
