@@ -22,7 +22,7 @@ REGRESSOR_NEIGHBOURS = 80
 
 @dataclass(frozen=True)
 class SkinnedHand:
-    """A right hand in rest pose in any frame and unit of its own; the input of `build_template`.
+    """A right hand in rest pose, anywhere and any way round, in metres; the input of `build_template`.
 
     `heads` and `weights` follow skeleton.BONE_NAMES; a bone the mesh lacks (metacarpals) has zero weight and
     a head at the wrist. Shapes are further rest states of the same mesh, each with its heads and tips.
@@ -181,3 +181,6 @@ def _check(hand: SkinnedHand) -> None:
         raise ValueError("the skinning weights of every vertex must sum to 1.")
     if not all(np.isfinite(a).all() for a in (hand.vertices, hand.weights, hand.heads, hand.tips)):
         raise ValueError("the skinned hand has coordinates or weights that are not numbers.")
+    palm = np.linalg.norm(hand.heads[9] - hand.heads[0])
+    if not 0.03 < palm < 0.3:
+        raise ValueError(f"the palm is {palm:g} long; give the skinned hand in metres.")
