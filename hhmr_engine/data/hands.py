@@ -43,6 +43,7 @@ class HandStream:
         self, template: HandTemplate, recordings: list[Retargeted], settings: StreamSettings, seed: int
     ) -> None:
         self.template, self.tensors = template, template.torch()
+        self.coarse = self.tensors.on_nodes()
         self.settings = settings
         self.rng = np.random.default_rng(seed)
         self.proxies = measure_proxies(template)
@@ -56,6 +57,11 @@ class HandStream:
         """`count` hands [count,V,3] in the palm frame (UNIT)."""
         return self.mesh(*self.poses(count))
 
+    def next_nodes(self, count: int) -> tuple[Tensor, Tensor]:
+        """Nodes [count,N,3] and joints [count,21,3] of `count` hands, without their full meshes."""
+        nodes = self.mesh(*self.poses(count), self.coarse)
+        return nodes, self.coarse.regressor @ nodes
+
     def poses(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """`count` poses [count,24] and their sources [count] out of the pool, renewed as it is used."""
         self.owed += count * self.settings.refresh
@@ -67,7 +73,7 @@ class HandStream:
         rows = self.rng.integers(0, len(self.pool), count)
         return self.pool[rows], self.source[rows]
 
-    def mesh(self, angles: np.ndarray, source: np.ndarray) -> Tensor:
+    def mesh(self, angles: np.ndarray, source: np.ndarray, template: HandTemplate | None = None) -> Tensor:
         """Poses [n,24] on random hands: vertices [n,V,3] in the palm frame.
 
         Half of the recorded poses, and a sixth of the others, have a recorded hand's proportions and axes.
@@ -82,9 +88,10 @@ class HandStream:
             mine = lent & (owner == i)
             lengths[mine] = calibration.lengths * (1 + 0.3 * (lengths[mine] - 1))
             offsets[mine] = calibration.offsets
-        turn = dof.rotations(self.tensors, torch.from_numpy(angles), torch.from_numpy(offsets))
-        vertices, _ = skin(self.tensors, turn, torch.from_numpy(beta), torch.from_numpy(lengths))
-        return palm_frame(self.tensors, self.tensors.regressor @ vertices).to_palm(vertices)
+        hand = template or self.tensors
+        turn = dof.rotations(hand, torch.from_numpy(angles), torch.from_numpy(offsets))
+        vertices, _ = skin(hand, turn, torch.from_numpy(beta), torch.from_numpy(lengths))
+        return palm_frame(self.tensors, hand.regressor @ vertices).to_palm(vertices)
 
     def state(self) -> dict[str, object]:
         """Enough to go on exactly here."""

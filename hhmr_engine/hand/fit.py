@@ -7,7 +7,7 @@ mesh, a fitted hand is one that a rig can take.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -39,7 +39,7 @@ def fit_skinned(template: HandTemplate, nodes: Tensor, rows: Tensor, target: Ten
 
     Levenberg-Marquardt over 24 angles, 10 shape components, 19 bone lengths and a similarity, all hands at once.
     """
-    small = _of_nodes(template)
+    small = template.on_nodes()
     limits = torch.from_numpy(dof.LIMITS).to(nodes)
 
     def residuals(p: Tensor, goal: Tensor) -> Tensor:
@@ -92,14 +92,3 @@ def _posed(template: HandTemplate, p: Tensor) -> Tensor:
     centred = (vertices - template.heads[9]) / UNIT
     turned = centred @ rotation_matrix(frame[:, 3:6]).mT
     return torch.exp(frame[:, 6])[:, None, None] * turned + frame[:, None, :3]
-
-
-def _of_nodes(template: HandTemplate) -> HandTemplate:
-    """The template with its nodes for vertices."""
-    nodes = template.nodes
-    return replace(
-        template,
-        vertices=template.vertices[nodes],
-        weights=template.weights[nodes],
-        shape_vertices=template.shape_vertices[:, nodes],
-    )

@@ -58,6 +58,17 @@ class HandTemplate:
 
         return replace(self, **{f.name: convert(getattr(self, f.name)) for f in fields(self)})
 
+    def on_nodes(self) -> HandTemplate:
+        """The template with its nodes for vertices: an eighth of the work where no full mesh is needed."""
+        nodes = self.nodes
+        return replace(
+            self,
+            vertices=self.vertices[nodes],
+            weights=self.weights[nodes],
+            shape_vertices=self.shape_vertices[:, nodes],
+            regressor=self.regressor @ self.decoder,
+        )
+
     def save(self, path: Path) -> None:
         """Write the npz beside `path` and rename it, so that a half-written file never stands there."""
         half = ("basis", "weights", "decoder", "shape_vertices")  # 16 bits keep these within 0.01 mm

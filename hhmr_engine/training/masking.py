@@ -42,12 +42,17 @@ class Masker:
 
     def __call__(self, vertices: Tensor, generator: torch.Generator) -> tuple[Conditions, Evidence]:
         """vertices [B,V,3] palm frame -> what is told of them, and the same as evidence for the Gaussian."""
-        s, batch = self.settings, len(vertices)
+        return self.tell(self.template.regressor @ vertices, vertices[:, self.template.nodes], generator)
+
+    def tell(
+        self, joints: Tensor, nodes: Tensor, generator: torch.Generator
+    ) -> tuple[Conditions, Evidence]:
+        """The same from joints [B,21,3] and nodes [B,N,3]."""
+        s, batch = self.settings, len(joints)
 
         def chance(p: float, *shape: int) -> Tensor:
             return torch.rand(batch, *shape, generator=generator) < p
 
-        joints = self.template.regressor @ vertices
         nothing, mesh = chance(s.unconditional), chance(s.mesh)
         hidden = chance(s.finger, 5)
         sigma = self._noise(batch, generator)
@@ -57,12 +62,16 @@ class Masker:
         sigma = torch.where(mesh, sigma.clamp_max(2e-3 / UNIT), sigma)
         size = torch.where(mesh, 0 * sigma, sigma)[:, None, None]
         noise = torch.randn(batch, 21, 3, generator=generator) * size
-        joints, nodes = self._moved(joints + noise, vertices[:, self.template.nodes], generator)
+        joints, nodes = self._moved(joints + noise, nodes, generator)
         joint_sigma = torch.where(seen, sigma.clamp_min(REGRESSION_NOISE)[:, None], torch.inf)
         node_sigma = torch.where(kept, sigma.clamp_min(REGRESSION_NOISE)[:, None], torch.inf)
         # A kept mesh speaks for its joints: they are tokens for the network, but no evidence of their own.
         told = torch.where(mesh[:, None], torch.inf, joint_sigma)
-        evidence = self.joint_points.evidence(joints, told) + self.node_points.evidence(nodes, node_sigma)
+        evidence = self.joint_points.evidence(joints, told)
+        rows = kept.any(1).nonzero()[:, 0]
+        of_mesh = self.node_points.evidence(nodes[rows], node_sigma[rows])
+        evidence.precision[rows] += of_mesh.precision
+        evidence.information[rows] += of_mesh.information
         told2d: dict[str, Tensor] = {}
         if s.skeleton2d:
             two = chance(s.skeleton2d) & ~nothing

@@ -72,14 +72,19 @@ class Trainer:
         s = self.settings
         first = self.done < s.path.steps
         size = s.path.batch if first else s.batch
-        vertices = self.stream.next(size)
-        conditions, evidence = self.masker(vertices, self.generator)
+        if first:
+            nodes, joints = self.stream.next_nodes(size)
+            conditions, evidence = self.masker.tell(joints, nodes, self.generator)
+        else:
+            vertices = self.stream.next(size)
+            nodes = vertices[:, self.masker.template.nodes]
+            conditions, evidence = self.masker(vertices, self.generator)
         t = torch.rand(size, generator=self.generator)
         noise = torch.randn(size, 3 * len(self.nodes), generator=self.generator)
-        vertices, t, noise = (x.to(self.device) for x in (vertices, t, noise))
+        nodes, t, noise = (x.to(self.device) for x in (nodes, t, noise))
         conditions, evidence = _to(conditions, self.device), _to(evidence, self.device)
         level = self.schedule.alpha_bar(t).clamp(1e-7, 1 - 1e-5)
-        x0 = vertices[:, self.nodes].flatten(1)
+        x0 = nodes.flatten(1)
         x = level.sqrt()[:, None] * x0 + (1 - level).sqrt()[:, None] * noise
         with torch.no_grad():
             factor = self.prior.factor(level, evidence)
@@ -90,7 +95,7 @@ class Trainer:
             terms = {"path": 0.5 * (((base + whole - x0) / unit[:, None]) ** 2).mean()}
         else:
             x0_hat = self.network(x, level, self.network.encode(conditions, size), evidence)
-            terms = self.losses(x0_hat, vertices, unit)
+            terms = self.losses(x0_hat, vertices.to(self.device), unit)
         self._descend(torch.stack(list(terms.values())).sum())
         return {key: value.item() for key, value in terms.items()}
 
