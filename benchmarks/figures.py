@@ -46,11 +46,13 @@ def main() -> None:
     report = {"about": about, "rows": [asdict(row) for row in figures.rows], **figures.details}
     arguments.out.write_text(json.dumps(report, indent=1), encoding="utf-8")
     hands = figures.details["hands"]
-    text = (
-        f"Weights {about['weights']} ({about['steps']} training steps), {about['date']}, one thread,"
-        f" {about['seconds']} s in all; {hands['synthetic']} synthetic and {hands['recordings']} recorded hands,"
-        f" eight draws each, {figures.details['refused']} requests refused.\n\n" + as_markdown(figures.rows)
+    head = (
+        f"Weights `{about['weights']}` ({about['steps']} training steps), {about['date']},"
+        f" {arguments.threads} thread(s), {about['seconds']} s in all."
+        f" {hands['synthetic']} synthetic and {hands['recordings']} recorded hands, eight draws each;"
+        f" {figures.details['refused']} requests were refused."
     )
+    text = f"{head}\n\n{as_markdown(figures.rows)}"
     print(text)
     picture = DOCS / "curves.png" if arguments.write else arguments.out.with_suffix(".png")
     draw_curves(figures.curves, picture)

@@ -1,4 +1,4 @@
-"""Asking the engine for many hands in the same way: by every method, unselected, in the order of the draws."""
+"""Asking the engine for many hands alike: by every method, unselected, in the order of the draws."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..engine import Engine
 from ..request import Hypotheses, Request, RequestError
 from .testset import TestHands
 
-# What is compared, and how it is asked for. "fit" is the network with the skinned hand fitted to it at the end.
+# What is compared, and how it is asked for. "fit" is the network with the skinned hand fitted to it.
 METHODS: dict[str, dict[str, Any]] = {"network": {}, "gaussian": {"method": "gaussian"}, "fit": {"fit": True}}
 SEED = 7
 COUNT = 8
@@ -28,7 +28,7 @@ class Asker:
     refused: int = 0
 
     def ask(self, request: Request) -> Hypotheses:
-        """The first `count` draws of a seed in their own order, whatever their scores. Raises RequestError."""
+        """The first `count` draws of a seed in their order, whatever their scores. Raises RequestError."""
         self.bar.update(-(-request.count // COUNT))
         found = self.engine.run(replace(request, diverse=False))
         order = np.argsort(found.draw)
@@ -38,7 +38,7 @@ class Asker:
     def joints(
         self, hands: TestHands, seen: np.ndarray, method: str, **changes: Any
     ) -> Iterator[tuple[int, Hypotheses]]:
-        """Every hand completed from its joints where `seen` [21] or [N,21]; a refused one is counted, and left out."""
+        """Every hand completed from its joints where `seen` [21] or [N,21]; refused ones are counted."""
         told = np.where(np.broadcast_to(seen, (len(hands), 21))[..., None], hands.joints, np.nan)
         yield from self._all([{"joints": joints} for joints in told], method, changes)
 

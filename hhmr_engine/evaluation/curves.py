@@ -26,7 +26,7 @@ class Curve:
 
 
 def missing_joints(asker: Asker, hands: TestHands, method: str) -> Curve:
-    """x: share of the joints that are unknown; for every hand others, and the fewer known ones among the more."""
+    """x: share of the joints that are unknown, other ones for every hand, nested from point to point."""
     rng = generator(SEED)
     order = np.stack([rng.permutation(21) for _ in range(len(hands))])
     points = [_errors(asker, hands, order.argsort(1) >= hidden, method) for hidden in MISSING]

@@ -1,4 +1,4 @@
-"""Every figure that is asked of the engine, for the network and the Gaussian on the same hands in the same run."""
+"""Every figure that is asked of the engine: network and Gaussian on the same hands in the same run."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from .testset import (
 )
 
 COMPARED = ("network", "gaussian")
+JOINTS = "distance from the given joints, mm"
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Figures:
 
 
 def measure(engine: Engine, data: Path, cache: Path | None, size: Size) -> Figures:
-    """All figures. `data` holds the recordings; `cache` as for load_poses. Raises RequestError without weights."""
+    """All figures. `data` holds the recordings, `cache` as for load_poses. RequestError without weights."""
     template = engine.arrays
     recordings = load_poses(template, data, cache)
     synthetic = synthetic_hands(template, size.synthetic)
@@ -139,8 +140,8 @@ def _full_rows(full: dict[str, dict[str, FullSkeleton]], recorded: TestHands) ->
             values = _values(by_method, field)
             holds = values["network"] <= min(1.5, values["gaussian"])
             rows.append(Row(section, what, "<= 1.5 and <= Gaussian", **values, holds=holds))
-        rows.append(Row(section, "PA-MPVPE of the best score, mm", **_values(by_method, "first")))
-        rows.append(Row(section, "distance from the given joints, mm", **_values(by_method, "joints")))
+        for field, what in (("first", "PA-MPVPE of the best score, mm"), ("joints", JOINTS)):
+            rows.append(Row(section, what, "", **_values(by_method, field), holds=None))
     residual = float(np.mean(list(_raw_residuals(recorded).values())))
     rows.append(
         Row(rows[-1].section, "(the fitted meshes' own distance from the raw joints, mm)", network=residual)

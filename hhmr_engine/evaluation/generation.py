@@ -46,7 +46,7 @@ def generation(asker: Asker, reference: np.ndarray, method: str, count: int) -> 
 
 
 def of_data(template: HandTemplate, hands: np.ndarray, reference: np.ndarray) -> Generation:
-    """The same figures of hands [N,V,3] that were not made but are as in training; none of `reference` [M,V,3]."""
+    """The same figures of hands [N,V,3] as training sees them, beside others such, `reference` [M,V,3]."""
     crossing = SelfIntersection(template.faces, template.weights, np.array(PARENTS)).percentage(hands)
     return _measure(template, hands, crossing, template.regressor @ reference)
 
@@ -54,9 +54,9 @@ def of_data(template: HandTemplate, hands: np.ndarray, reference: np.ndarray) ->
 def chirality(template: HandTemplate, vertices: NDArray) -> NDArray[np.float64]:
     """[N] sign of (thumb x index) . palm normal: 1 for right hands [N,V,3], -1 for left or inside-out ones.
 
-    thumb and index: from the wrist to the thumb's MCP and to the index's. The palm normal goes from the skin of the
-    hand's back to the skin of its palm. (The faces' winding can't tell: area vectors flip with a mirror as the cross
-    product does.)
+    thumb and index: from the wrist to the thumb's MCP and to the index's. The palm normal goes from the skin
+    of the hand's back to that of its palm. (The faces' winding can't tell: area vectors flip with a mirror as
+    the cross product does.)
     """
     joints = template.regressor @ vertices
     thumb, index = joints[:, 2] - joints[:, 0], joints[:, 5] - joints[:, 0]
@@ -66,7 +66,7 @@ def chirality(template: HandTemplate, vertices: NDArray) -> NDArray[np.float64]:
 
 
 def palm_and_back(template: HandTemplate) -> tuple[NDArray, NDArray]:
-    """Vertex ids of the palm's inner skin and of the back of the hand: palm bones move them, rest normals tell."""
+    """Vertex ids of the palm's skin and of the hand's back: moved by palm bones, told by rest normals."""
     z = vertex_normals(template.vertices[None], template.faces)[0, :, 2]
     palm = template.weights[:, list(PALM_BONES)].sum(1) > 0.8
     return np.flatnonzero(palm & (z < -0.7)), np.flatnonzero(palm & (z > 0.7))

@@ -95,7 +95,7 @@ def mesh_inpainting(asker: Asker, hands: TestHands, kept: np.ndarray, method: st
     if method == "network":
         unguided = asker.meshes(hands, kept, method, guidance="none")
         free = [_hidden_apd(found.vertices, found.joints, kept[i]) for i, found in unguided]
-    residual, edges, dihedral, of_true, apd, crossing = np.mean(rows, 0).tolist()
+    residual, edges, dihedral, of_true, apd, crossing = np.mean(np.array(rows, np.float64), 0).tolist()
     return MeshInpainting(residual, edges, dihedral, of_true, apd, float(np.mean(free)), crossing)
 
 

@@ -203,9 +203,9 @@ def _order_statistic(ordered: Array, rank: float) -> Array:
 def precision_recall(generated: NDArray, reference: NDArray, neighbours: int = 3) -> tuple[float, float]:
     """Share of generated hands that lie among the reference hands, and the other way round, both 0..1.
 
-    `[n, P, 3]` and `[B, P, 3]`, both in a frame of the hand. A hand lies among others when it is nearer to one of
-    them than that one's k-th neighbour of its own kind is. Compare sets of equal size, since a larger one has
-    smaller neighbourhoods. Kynkaanniemi et al., "Improved precision and recall metric" (2019).
+    `[n, P, 3]` and `[B, P, 3]`, both in a frame of the hand. A hand lies among others when it is nearer to
+    one of them than that one's k-th neighbour of its own kind is. Compare sets of equal size, since a larger
+    one has smaller neighbourhoods. Kynkaanniemi et al., "Improved precision and recall metric" (2019).
     """
     made, real = (_points(p).reshape(len(p), -1) for p in (generated, reference))
     if min(len(made), len(real)) <= neighbours:

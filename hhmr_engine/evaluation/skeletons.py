@@ -35,9 +35,9 @@ class HiddenFingers:
     first: float  # hidden joints: the one that scores best
     sample: float  # hidden joints: mean over draws
     apd: float  # of the hidden joints
-    nearest: float  # mean joint distance to the nearest of the reference hands, palm frame
     self_intersection: float
     rank: float  # Spearman correlation of the score with minus the error of all joints, within a hand's draws
+    nearest: float  # mean joint distance to the nearest of the reference hands, palm frame
 
 
 def full_skeleton(asker: Asker, hands: TestHands, method: str) -> FullSkeleton:
@@ -48,7 +48,7 @@ def full_skeleton(asker: Asker, hands: TestHands, method: str) -> FullSkeleton:
         middle = millimetres(metrics.aligned_error(found.vertices.mean(0), hands.vertices[i]))
         joints = millimetres(metrics.mean_point_error(found.joints, hands.joints[i])).mean()
         rows.append((errors[0], middle, errors[found.score.argmax()], errors.min(), joints))
-    return FullSkeleton(*np.mean(rows, 0).tolist())
+    return FullSkeleton(*np.mean(np.array(rows, np.float64), 0).tolist())
 
 
 def hidden_joints(knuckles_seen: bool) -> np.ndarray:
@@ -81,9 +81,9 @@ def hidden_fingers(
             )
         )
         poses.append(in_palm_frame(asker.engine.arrays, found.joints))
-    visible, energy, best, first, sample, apd, crossing, rank = np.nanmean(rows, 0).tolist()
+    means = np.nanmean(np.array(rows, np.float64), 0).tolist()
     nearest = millimetres(metrics.nearest_hand_distance(np.concatenate(poses), reference)).mean()
-    return HiddenFingers(visible, energy, best, first, sample, apd, float(nearest), crossing, rank)
+    return HiddenFingers(*means, float(nearest))
 
 
 def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:

@@ -27,7 +27,7 @@ DATA_SEED = "hhmr-test-data-1"
 
 @dataclass(frozen=True)
 class TestHands:
-    """N right hands in metres at our hand's size, each turned and moved at random, so that no frame is special."""
+    """N right hands in metres at our hand's size, each turned and moved at random: no frame is special."""
 
     __test__ = False  # pytest takes classes of this name for tests
 
@@ -60,7 +60,7 @@ def synthetic_hands(template: HandTemplate, count: int) -> TestHands:
 
 
 def recorded_hands(template: HandTemplate, recordings: list[Retargeted], per_source: int) -> TestHands:
-    """Held-out frames of every source on our hand with the source's calibration: the truth is our fitted mesh.
+    """Held-out frames of every source on our hand with its calibration: the truth is our fitted mesh.
 
     Up to `per_source` frames of each, evenly over its test split; frames of a gap belong to nobody.
     """
@@ -79,13 +79,13 @@ def recorded_hands(template: HandTemplate, recordings: list[Retargeted], per_sou
 
 
 def stream_hands(template: HandTemplate, recordings: list[Retargeted], count: int, name: str) -> np.ndarray:
-    """`count` hands [count,V,3] as training sees them (held-out frames are not among them), palm frame, metres."""
+    """`count` hands [count,V,3] as training sees them, without held-out frames; palm frame, metres."""
     stream = HandStream(template, recordings, StreamSettings(), int(generator(name).integers(2**31)))
     return np.concatenate([stream.next(min(500, count - i)).numpy() * UNIT for i in range(0, count, 500)])
 
 
 def in_palm_frame(template: HandTemplate, joints: np.ndarray) -> np.ndarray:
-    """Complete joints [N,21,3] in the palm frame, metres at the template's size: pose without place and size."""
+    """Complete joints [N,21,3] in the palm frame, metres at our hand's size: pose without place and size."""
     points = torch.from_numpy(np.ascontiguousarray(joints, np.float32))
     return palm_frame(template.torch(), points).to_palm(points).numpy() * UNIT
 

@@ -1,0 +1,239 @@
+"""Measure times and memory: a request, the network alone, fitting the PCA prior, the engine's start.
+
+python -m benchmarks.latency [--weights F] [--threads 2] [--out out/latency.json] [--write]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hhmr_engine.diffusion.schedule import Schedule
+from hhmr_engine.draws import FIRST, LAST, Sampler
+from hhmr_engine.engine import DEFAULT_WEIGHTS, Engine, Request
+from hhmr_engine.evaluation.baselines import PcaFit
+from hhmr_engine.evaluation.meshes import LEFT_OUT, kept_without
+from hhmr_engine.evaluation.metrics import aligned_error
+from hhmr_engine.evaluation.report import number, table, write_between
+from hhmr_engine.evaluation.skeletons import hidden_joints
+from hhmr_engine.evaluation.testset import synthetic_hands
+from hhmr_engine.model.graph_unet import GraphDenoiser
+from hhmr_engine.observation import observe_joints
+from hhmr_engine.wire import PROTOCOL, Decoder, encode
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+HYPOTHESES, STEPS = 8, 10
+
+Line = tuple[str, str, float, bool | None]  # what, wanted, seconds (or another unit, said in `what`), holds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--weights", type=Path, default=DEFAULT_WEIGHTS, help="default: those that ship")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeat", type=int, default=21, help="runs whose median counts")
+    parser.add_argument("--out", type=Path, default=Path("out/latency.json"))
+    parser.add_argument("--write", action="store_true", help="write the table into docs/results.md")
+    arguments = parser.parse_args()
+
+    start = engine_start(arguments.weights, arguments.threads)
+    engine = Engine(weights=arguments.weights, threads=arguments.threads)
+    engine.warm_up()
+    lines = [
+        *requests(engine, arguments.repeat),
+        *network_alone(engine, arguments.repeat),
+        *fitting(engine, arguments.repeat),
+        *start,
+    ]
+    cells = [
+        (what, wanted, number(value), {True: "yes", False: "**no**", None: ""}[holds])
+        for what, wanted, value, holds in lines
+    ]
+    head = (
+        f"{cpu_name()}, {arguments.threads} of {os.cpu_count()} threads, {time.strftime('%Y-%m-%d')};"
+        f" load average {os.getloadavg()[0]:.1f} at the end. Medians of {arguments.repeat} runs after a warm-up."
+    )
+    text = f"{head}\n\n{table(('', 'wanted', 'measured', 'holds'), cells)}"
+    print(text)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps({what: value for what, _, value, _ in lines}, indent=1))
+    if arguments.write:
+        write_between(REPOSITORY / "docs" / "results.md", "latency", text)
+
+
+def requests(engine: Engine, repeat: int) -> list[Line]:
+    """Everything counted: conditions, guidance, decoding, self-intersection, scores."""
+    hand = synthetic_hands(engine.arrays, 1)
+    part = np.where(hidden_joints(False)[:, None], np.nan, hand.joints[0])
+    cut = np.where(kept_without(engine.arrays, LEFT_OUT)[:, None], hand.vertices[0], np.nan)
+    bases = {
+        "3 fingers of a skeleton hidden": Request("inpaint", joints=part),
+        "3 fingers of a mesh cut off": Request("inpaint", vertices=cut),
+        "from nothing": Request("generate"),
+    }
+    lines: list[Line] = []
+    for name, base in bases.items():
+        seconds = median(partial(engine.run, with_draws(base, diverse=False)), repeat)
+        what = f"{HYPOTHESES} hypotheses, T = {STEPS}, everything counted, {name}, s"
+        lines.append((what, "<= 0.6", seconds, seconds <= 0.6))
+    base = bases["3 fingers of a skeleton hidden"]
+    chosen = median(lambda: engine.run(with_draws(base, diverse=True)), repeat)
+    lines.append(("the same skeleton, 8 most different of 16 draws (the default), s", "", chosen, None))
+    fitted = median(lambda: engine.run(with_draws(base, diverse=False, fit=True)), max(3, repeat // 3))
+    lines.append(("the same skeleton with the skinned hand fitted at the end, s", "", fitted, None))
+    baseline = median(lambda: engine.run(with_draws(base, diverse=False, method="gaussian")), repeat)
+    lines.append(("the same skeleton by the Gaussian, s", "", baseline, None))
+    return lines
+
+
+def with_draws(base: Request, **changes: bool | str) -> Request:
+    return replace(base, count=HYPOTHESES, steps=STEPS, **changes)  # type: ignore[arg-type]
+
+
+def network_alone(engine: Engine, repeat: int) -> list[Line]:
+    """T evaluations of the network for all hypotheses; conditions are encoded before, nothing is decoded."""
+    model, schedule = engine.network()
+    hand = synthetic_hands(engine.arrays, 1)
+    joints = torch.from_numpy(hand.joints[0])
+    joints[hidden_joints(False)] = torch.nan
+    with torch.no_grad():
+        sampler = Sampler(
+            engine.template,
+            engine.prior,
+            (model, schedule),
+            observe_joints(engine.template, joints, 1.0),
+            Request("inpaint"),
+        )
+        seconds = median(lambda: evaluate(model, schedule, sampler), repeat)
+    return [(f"network alone, {STEPS} steps of {HYPOTHESES}, s", "<= 0.35", seconds, seconds <= 0.35)]
+
+
+@torch.no_grad()
+def evaluate(model: GraphDenoiser, schedule: Schedule, sampler: Sampler) -> None:
+    x = sampler.prior.mean.expand(HYPOTHESES, -1).clone()
+    for level in schedule.grid(STEPS, FIRST, LAST)[:STEPS]:
+        model(x, level, sampler.encoded, sampler.evidence)
+
+
+def fitting(engine: Engine, repeat: int) -> list[Line]:
+    """The PCA prior fitted to the same joints with L-BFGS, 8 restarts for 8 hypotheses."""
+    hand = synthetic_hands(engine.arrays, 1)
+    joints, truth = hand.joints[0], hand.vertices[0]
+    part = np.where(hidden_joints(False)[:, None], np.nan, joints)
+    fit = PcaFit(engine.template, engine.prior)
+    one = median(lambda: fit.fit(part, 1), max(3, repeat // 3))
+    eight = median(lambda: fit.fit(part, HYPOTHESES), max(3, repeat // 7))
+    request = Request("inpaint", joints=part, diverse=False)
+    ours = median(lambda: engine.run(request), repeat)
+    whole = engine.run(Request("inpaint", joints=joints, diverse=False)).vertices
+    error, fitted = (
+        1e3 * float(aligned_error(v, truth).mean()) for v in (whole, fit.fit(joints, HYPOTHESES))
+    )
+    return [
+        ("fitting the PCA prior with L-BFGS once, s", "", one, None),
+        (f"fitting it {HYPOTHESES} times, s", "", eight, None),
+        (
+            f"ratio per request: {HYPOTHESES} fits / one request of {HYPOTHESES} hypotheses",
+            "",
+            eight / ours,
+            None,
+        ),
+        ("ratio per hypothesis: one fit / an eighth of a request", "", one / (ours / HYPOTHESES), None),
+        ("PA-MPVPE of the fits on one full skeleton, mm", "", fitted, None),
+        ("PA-MPVPE of the network's draws on it, mm", "", error, None),
+    ]
+
+
+def engine_start(weights: Path, threads: int) -> list[Line]:
+    """`hhmr serve` from its start to `ready` (weights loaded, one step done), one request, and its memory."""
+    command = [
+        sys.executable,
+        "-m",
+        "hhmr_engine",
+        "serve",
+        "--threads",
+        str(threads),
+        "--weights",
+        str(weights),
+    ]
+    times = []
+    for _ in range(3):
+        started = time.monotonic()
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=REPOSITORY
+        )
+        assert process.stdin is not None
+        process.stdin.write(encode({"type": "hello", "protocol": list(PROTOCOL)}))
+        process.stdin.flush()
+        decoder = Decoder()
+        listen(process, decoder, lambda m: m.get("type") == "status" and m.get("state") == "ready")
+        times.append(time.monotonic() - started)
+        process.stdin.write(
+            encode({"type": "run", "id": 1, "task": "generate", "count": HYPOTHESES, "preview": True})
+        )
+        process.stdin.flush()
+        listen(process, decoder, lambda m: m.get("type") == "result")
+        process.stdin.close()
+        process.wait(30)
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    gigabytes = peak * (1 if sys.platform == "darwin" else 1024) / 1e9
+    ready = statistics.median(times)
+    return [
+        ("engine from its start to ready (weights loaded, one step done), s", "<= 5", ready, ready <= 5),
+        ("engine's peak memory after a request, GB", "<= 1", gigabytes, gigabytes <= 1),
+    ]
+
+
+def listen(process: subprocess.Popen[bytes], decoder: Decoder, wanted: Callable[[dict], bool]) -> None:
+    """Read frames until the wanted one. Ends the command when the engine fails."""
+    assert process.stdout is not None
+    while True:
+        data = os.read(process.stdout.fileno(), 1 << 20)
+        if not data:
+            sys.exit("The engine ended before it answered: run `python -m hhmr_engine doctor`.")
+        for message, _ in decoder.feed(data):
+            if message.get("code"):
+                sys.exit(f"The engine says: {message['message']}")
+            if wanted(message):
+                return
+
+
+def median(work: Callable[[], object], repeat: int) -> float:
+    """Seconds that `work` takes, after two runs that don't count."""
+    times = []
+    for k in range(repeat + 2):
+        started = time.perf_counter()
+        work()
+        if k >= 2:
+            times.append(time.perf_counter() - started)
+    return statistics.median(times) if times else math.nan
+
+
+def cpu_name() -> str:
+    """What the machine calls its processor."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    import platform
+
+    return platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    main()
