@@ -65,7 +65,7 @@ def main() -> None:
     ]
     head = (
         f"{cpu_name()}, {arguments.threads} of {os.cpu_count()} threads, {time.strftime('%Y-%m-%d')};"
-        f" load average {os.getloadavg()[0]:.1f} at the end. Medians of {arguments.repeat} runs after a warm-up."
+        f" load {os.getloadavg()[0]:.1f} at the end. Medians of {arguments.repeat} runs after a warm-up."
     )
     text = f"{head}\n\n{table(('', 'wanted', 'measured', 'holds'), cells)}"
     print(text)

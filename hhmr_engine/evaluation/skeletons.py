@@ -83,7 +83,7 @@ def hidden_fingers(
         poses.append(in_palm_frame(asker.engine.arrays, found.joints))
     means = np.nanmean(np.array(rows, np.float64), 0).tolist()
     nearest = millimetres(metrics.nearest_hand_distance(np.concatenate(poses), reference)).mean()
-    return HiddenFingers(*means, float(nearest))
+    return HiddenFingers(*[*means, float(nearest)])
 
 
 def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
