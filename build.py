@@ -64,9 +64,9 @@ def interpreter(environment: Path) -> Path:
     return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def fingerprint(pins: list[str], python: str) -> str:
-    """What an environment was made from: its pins and its Python, as a hash."""
-    return hashlib.sha256(json.dumps([sorted(pins), python]).encode()).hexdigest()
+def fingerprint(pins: list[str]) -> str:
+    """What an environment was made from. Not from which Python: one that is gone shows by itself."""
+    return hashlib.sha256(json.dumps(sorted(pins)).encode()).hexdigest()
 
 
 def make_environment(name: str, python: str, torch_index: str | None = None) -> Path:
@@ -74,7 +74,7 @@ def make_environment(name: str, python: str, torch_index: str | None = None) -> 
     pins = requirements(name)
     folder = ENVIRONMENTS / name
     stamp = folder / STAMP
-    wanted = fingerprint(pins, python)
+    wanted = fingerprint(pins)
     if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted and interpreter(folder).exists():
         return interpreter(folder)
 
