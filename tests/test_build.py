@@ -152,7 +152,8 @@ def test_the_zip_holds_both_halves_and_nothing_else(tmp_path: Path, packager: Pa
         for path in (ROOT / folder).rglob("*.py")
     }
     assert shipped <= names
-    assert not [name for name in names if "__pycache__" in name or "test" in Path(name).name]
+    assert not [name for name in names if {"__pycache__", "tests"} & set(Path(name).parts)]
+    assert not [name for name in names if Path(name).name.startswith(("test_", "."))]
     index = json.loads((package.parent / "index.json").read_text(encoding="utf-8"))
     assert [entry["version"] for entry in index["data"]] == [build.version()]
 
