@@ -47,15 +47,14 @@ def main() -> None:
     measured = [press() for _ in range(arguments.repeat + 1)][1:]  # the first one starts the engine
     sys.modules[f"{ADDON}.session"].session.shut_down()
     more, engine = (statistics.median(values) for values in zip(*measured))
-    holds = "yes" if more <= LIMIT_MS else "**no**"
     what = f"button to {HYPOTHESES} shape keys, beside the engine's own time, ms"
     cells = [
         (what, f"<= {LIMIT_MS}", number(more), "yes" if more <= LIMIT_MS else "**no**"),
         ("the engine's own time, ms", "", number(engine), ""),
     ]
     text = (
-        f"Blender {bpy.app.version_string}, method {arguments.method}, part of a mesh kept, polled as Blender's"
-        f" timer does; medians of {arguments.repeat}, {time.strftime('%Y-%m-%d')}.\n\n"
+        f"Blender {bpy.app.version_string}, method {arguments.method}, part of a mesh kept, polled as"
+        f" Blender's timer does; medians of {arguments.repeat}, {time.strftime('%Y-%m-%d')}.\n\n"
         + table(("", "wanted", "measured", "holds"), cells)
     )
     print(text)

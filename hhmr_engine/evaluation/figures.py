@@ -182,6 +182,7 @@ def _mesh_rows(name: str, by_method: dict[str, Any]) -> list[Row]:
     return [
         row("kept", "kept vertices before they are put back, mm", "<= 0.5", net.kept <= 0.5),
         row("edges", "edge error within 10 mm of the seam, %", "<= 8", net.edges <= 8),
+        row("across", "edge error of the edges that cross it, %"),
         row("dihedral", "dihedral angles there, 99th percentile / template's", "<= 1.2", net.dihedral <= 1.2),
         row("dihedral_of_true", "the same / the true hands'"),
         row("apd", "APD of what was cut off, mm", f">= 0.9 of unguided ({free:.1f})", net.apd >= 0.9 * free),

@@ -24,6 +24,7 @@ class MeshInpainting:
 
     kept: float  # mm: given vertices before they are put back exactly
     edges: float  # per cent: edge length error within SEAM of the seam, afterwards
+    across: float  # per cent: the same of the edges that cross the seam
     dihedral: float  # 99th percentile of dihedral angles there / the template's
     dihedral_of_true: float  # the same / the true hand's own: a bent finger creases its root
     apd: float  # mm: of the vertices that were cut off
@@ -41,14 +42,16 @@ class Seam:
         border = np.unique(edges[ends[:, 0] != ends[:, 1]])
         near = geodesic_distance(template.vertices, edges, border) < SEAM
         self.edges = edges[near[edges].all(1)]
+        self.across = np.flatnonzero(kept[self.edges[:, 0]] != kept[self.edges[:, 1]])
         inner, pairs = metrics.interior_edges(template.faces)
         self.pairs = pairs[near[inner].all(1)]
         self.faces = template.faces
         self.rest_angle = self.angle(template.vertices)
 
-    def edge_error(self, vertices: np.ndarray, truth: np.ndarray) -> float:
-        """Per cent, mean over edges near the seam."""
-        return 100 * float(metrics.edge_length_error(vertices, truth, self.edges).mean())
+    def edge_error(self, vertices: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+        """Per cent: mean over the edges near the seam, and over those that cross it."""
+        error = 100 * metrics.edge_length_error(vertices, truth, self.edges)
+        return float(error.mean()), float(error[..., self.across].mean())
 
     def angle(self, vertices: np.ndarray) -> float:
         """99th percentile of the dihedral angles near the seam, radians."""
@@ -84,7 +87,7 @@ def mesh_inpainting(asker: Asker, hands: TestHands, kept: np.ndarray, method: st
         rows.append(
             (
                 millimetres(found.residual).mean(),
-                seam.edge_error(found.vertices, truth),
+                *seam.edge_error(found.vertices, truth),
                 angle / seam.rest_angle,
                 angle / seam.angle(truth),
                 _hidden_apd(found.vertices, found.joints, kept[i]),
@@ -95,8 +98,8 @@ def mesh_inpainting(asker: Asker, hands: TestHands, kept: np.ndarray, method: st
     if method == "network":
         unguided = asker.meshes(hands, kept, method, guidance="none")
         free = [_hidden_apd(found.vertices, found.joints, kept[i]) for i, found in unguided]
-    residual, edges, dihedral, of_true, apd, crossing = np.mean(np.array(rows, np.float64), 0).tolist()
-    return MeshInpainting(residual, edges, dihedral, of_true, apd, float(np.mean(free)), crossing)
+    *means, crossing = np.mean(np.array(rows, np.float64), 0).tolist()
+    return MeshInpainting(*[*means, float(np.mean(free)), crossing])
 
 
 def _hidden_apd(vertices: np.ndarray, joints: np.ndarray, kept: np.ndarray) -> float:
