@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .arithmetic import flush_denormals
 from .diffusion.schedule import Schedule
 from .draws import Draws, Sampler
 from .hand.frame import PalmFrame
@@ -43,7 +44,7 @@ class Engine:
         """weights None: those that ship. threads None: torch's own choice. Raises ValueError for a bad device."""
         if threads:
             torch.set_num_threads(threads)
-        torch.set_flush_denormal(True)  # numbers below 1e-38 make a CPU ten times slower
+        flush_denormals()
         self.device = _device(device)
         self.weights = weights or DEFAULT_WEIGHTS
         self.arrays = load_template()

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from ..arithmetic import flush_denormals
 from ..data.hands import HandStream
 from ..data.retarget import load_poses
 from ..diffusion.gaussian import Evidence
@@ -38,7 +39,7 @@ class Trainer:
     def __init__(self, settings: TrainSettings, data: Path | None, device: str = "cpu") -> None:
         """data: the folder of recorded poses; None, or recordings = false, trains on sampled poses alone."""
         torch.manual_seed(settings.seed)
-        torch.set_flush_denormal(True)  # numbers below 1e-38 make a CPU ten times slower
+        flush_denormals()
         self.settings, self.device = settings, torch.device(device)
         self.template: HandTemplate = load_template()
         tensors = self.template.torch()
