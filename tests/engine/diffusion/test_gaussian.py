@@ -1,4 +1,4 @@
-"""The closed-form prior against conditioning by brute force: the joint covariance of everything, in float64."""
+"""The closed-form prior against conditioning by brute force: joint covariances, in float64."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ X = torch.randn(5, STATE, generator=G)
 
 
 def _denoise(x: Tensor, level: Tensor) -> Tensor:
-    """A network's stand-in that the operator's target has no part in: the prior's own answer, a little bent."""
+    """In a network's place, and told nothing of the target: the prior's own answer, a little bent."""
     nothing = PRIOR.nothing()
     x0 = PRIOR.denoise(x, level, nothing, PRIOR.factor(level, nothing))
     return x0 + 0.1 * torch.tanh(PRIOR.coefficients(x)) @ PRIOR.scaled

@@ -1,4 +1,4 @@
-"""DDIM and DPM-Solver++(2M) against a Gaussian, whose x0-prediction and whose exact trajectories are known."""
+"""DDIM and DPM-Solver++(2M) against a Gaussian, whose x0-prediction and trajectories are known."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_ten_second_order_steps_beat_ten_of_ddim() -> None:
 
 @pytest.mark.parametrize(("sampler", "order"), [(ddim, 1), (dpm_solver_pp_2m, 2)])
 def test_order_of_convergence(sampler, order: int) -> None:
-    """Halving the step halves DDIM's error and quarters DPM-Solver++'s, up to a last level without an answer."""
+    """Halving the step halves DDIM's error and quarters DPM-Solver++'s."""
 
     def error(steps: int) -> float:
         levels = torch.sigmoid(torch.linspace(-3, 3, steps + 1, dtype=torch.float64))

@@ -53,7 +53,7 @@ def test_down_and_up_keep_what_is_constant(levels: Hierarchy) -> None:
 
 
 def test_levels_nest_and_spread_over_the_hand(levels: Hierarchy, template: HandTemplate) -> None:
-    """The network's nodes are the template's; a coarse node copies itself upwards; up after down stays near."""
+    """The network's nodes are the template's; coarse nodes copy themselves upwards."""
     np.testing.assert_array_equal(levels.nodes, template.nodes)
     assert len(set(levels.nodes.tolist())) == SIZES[0]
     for size, up in zip(SIZES[1:], levels.up, strict=True):

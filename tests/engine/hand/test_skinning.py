@@ -57,7 +57,7 @@ def test_turning_the_wrist_turns_the_hand_as_one(template: HandTemplate) -> None
 
 
 def test_flexion_closes_every_finger(template: HandTemplate) -> None:
-    """Every flexion brings the fingertip towards the palm's side, which is -Z, or the thumb across the palm."""
+    """Flexion brings a fingertip to the palm's side, which is -Z, and the thumb across the palm."""
     rest = _bend(template)[1]
     for dof in DOFS:
         if dof.kind != "flex" or dof.bone in FINGER_BONES["thumb"]:
