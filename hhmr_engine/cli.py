@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 OK, FAULT, BAD_INPUT, STOPPED = 0, 1, 2, 130
 _NOT_THE_USERS = {"internal", "out_of_memory", "cancelled_by_unload"}
-_REQUEST_FIELDS = ("side", "count", "seed", "steps", "rho", "method", "sampler", "guidance", "fit", "diverse")
+_REQUEST_FIELDS = (
+    *("side", "count", "seed", "steps", "rho", "method", "sampler", "guidance"),
+    *("condition_weight", "fit", "diverse"),
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -125,6 +128,8 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
     add("--method", choices=METHODS, help=f"gaussian is the baseline (default {usual.method})")
     add("--sampler", choices=SAMPLERS, help=f"default {usual.sampler}")
     add("--guidance", choices=GUIDANCES, help=f"default {usual.guidance}")
+    text = f"classifier-free guidance: 1 takes the condition as it is (default {usual.condition_weight:g})"
+    add("--condition-weight", type=float, metavar="W", help=text)
     add("--fit", action="store_true", help="end with a fit of the skinned hand, which gives bone rotations")
     text = "take the first N draws, not the most different of more"
     add("--no-diverse", dest="diverse", action="store_false", help=text)

@@ -16,7 +16,7 @@ from .diffusion.schedule import Schedule
 from .hand.template import UNIT, HandTemplate
 from .model.conditions import Conditions
 from .model.graph_unet import GraphDenoiser
-from .observation import Observation
+from .observation import Observation, observe_nothing
 from .request import Request
 
 # Draws are made in batches of this size, padded, so that draw k is the same bytes however many are asked for.
@@ -55,6 +55,7 @@ class Sampler:
         if network is not None:
             model, self.schedule = network
             self.encoded = model.encode(_conditions(template, observation), 1)
+            self.told_nothing = model.encode(_conditions(template, observe_nothing(template)), 1)
             self.denoise = self._guided()
 
     def draw(self, count: int, on_step: Callable[[int, int, Tensor], None]) -> Draws:
@@ -83,7 +84,12 @@ class Sampler:
 
     def _predict(self, x: Tensor, alpha_bar: Tensor) -> Tensor:
         assert self.network is not None
-        return self.network[0](x, alpha_bar, self.encoded, self.evidence)
+        model, weight = self.network[0], self.request.condition_weight
+        x0 = model(x, alpha_bar, self.encoded, self.evidence)
+        if weight == 1 or self.observation.points is None:
+            return x0
+        without = model(x, alpha_bar, self.told_nothing, self.prior.nothing())
+        return without + weight * (x0 - without)
 
     def _guided(self) -> Denoise:
         o, kind = self.observation, self.request.guidance

@@ -14,6 +14,7 @@ GUIDANCES = ("preconditioned", "x0", "xt", "none")
 MAX_COUNT = 64
 MAX_STEPS = 250
 MAX_RHO = 50.0
+MAX_WEIGHT = 5.0
 
 
 class Cancelled(Exception):
@@ -43,6 +44,7 @@ class Request:
     method: str = "network"  # "gaussian" is the closed-form baseline
     sampler: str = "dpm"
     guidance: str = "preconditioned"
+    condition_weight: float = 1.0  # classifier-free guidance: 1 takes the condition as it is, 0 ignores it
     fit: bool = False  # fit the skinned hand to every hypothesis: gives bone rotations
     diverse: bool = True  # keep the most different of more draws than asked for
     preview: bool = False  # on_step gets the vertices of one hypothesis
@@ -84,6 +86,7 @@ def check(request: Request, vertex_count: int) -> None:
         (request.count, 1, MAX_COUNT, "number of hypotheses"),
         (request.steps, 1, MAX_STEPS, "number of steps"),
         (request.rho, 0, MAX_RHO, "observation noise (mm)"),
+        (request.condition_weight, 0, MAX_WEIGHT, "condition weight"),
         (request.seed, 0, 2**31 - 1, "seed"),
     ):
         if not low <= number <= high:
