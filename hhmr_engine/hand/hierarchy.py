@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -68,11 +69,24 @@ def build_hierarchy(vertices: np.ndarray, faces: np.ndarray, sizes: tuple[int, .
     """Levels of `sizes` nodes; a first size of V keeps the full mesh.
 
     Two nodes of a level are joined where their geodesic Voronoi cells touch, so every level of a connected
-    mesh is connected.
+    mesh is connected. Built once for a mesh: treat what it holds as read-only.
     """
-    nodes, distances = farthest_points(vertices, faces, sizes[0])
+    return _build(vertices.astype(np.float32).tobytes(), faces.astype(np.int32).tobytes(), tuple(sizes))
+
+
+@lru_cache(maxsize=8)
+def _build(vertex_bytes: bytes, face_bytes: bytes, sizes: tuple[int, ...]) -> Hierarchy:
+    vertices = np.frombuffer(vertex_bytes, np.float32).reshape(-1, 3)
+    faces = np.frombuffer(face_bytes, np.int32).reshape(-1, 3)
+    # Where every vertex is a node, only the next level's nodes need to be spread: the others follow in order.
+    spread = sizes[0] if sizes[0] < len(vertices) or len(sizes) == 1 else sizes[1]
+    nodes, distances = farthest_points(vertices, faces, spread)
     edges = mesh_edges(faces)
-    laplacians = tuple(_scaled_laplacian(distances[:size], edges) for size in sizes)
+    cells = {size: distances[:size].argmin(0) for size in sizes if size <= spread}
+    if spread < sizes[0]:
+        nodes = np.concatenate([nodes, np.setdiff1d(np.arange(len(vertices)), nodes)])
+        cells[sizes[0]] = np.argsort(nodes)
+    laplacians = tuple(_scaled_laplacian(cells[size], size, edges) for size in sizes)
     down, up = [], []
     for fine, coarse in zip(sizes, sizes[1:], strict=False):
         between = distances[:coarse, nodes[:fine]]  # [coarse,fine]
@@ -83,9 +97,8 @@ def build_hierarchy(vertices: np.ndarray, faces: np.ndarray, sizes: tuple[int, .
     return Hierarchy(nodes.astype(np.int32), laplacians, tuple(down), tuple(up))
 
 
-def _scaled_laplacian(distances: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    cell = distances.argmin(0)  # of every vertex
-    size = len(distances)
+def _scaled_laplacian(cell: np.ndarray, size: int, edges: np.ndarray) -> np.ndarray:
+    """cell [V]: which of `size` nodes each vertex is nearest to."""
     adjacency = np.zeros((size, size))
     a, b = cell[edges].T
     adjacency[a, b] = adjacency[b, a] = 1
