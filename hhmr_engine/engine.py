@@ -14,13 +14,14 @@ from torch import Tensor
 from .arithmetic import flush_denormals
 from .diffusion.schedule import Schedule
 from .draws import Draws, Sampler
+from .hand.build import at_resolution
 from .hand.frame import PalmFrame
 from .hand.intersection import SelfIntersection
 from .hand.rotation import rotation_matrix
 from .hand.seam import SeamBlend
 from .hand.skeleton import PARENTS
 from .hand.template import UNIT, load_template
-from .model.checkpoint import load_network
+from .model.checkpoint import level_sizes, load_network
 from .model.graph_unet import GraphDenoiser
 from .observation import Observation, node_prior, observe_joints, observe_nothing, observe_vertices
 from .request import Cancelled, Hypotheses, Request, RequestError, check
@@ -47,7 +48,10 @@ class Engine:
         flush_denormals()
         self.device = _device(device)
         self.weights = weights or DEFAULT_WEIGHTS
-        self.arrays = load_template()
+        template = load_template()
+        sizes = level_sizes(self.weights)
+        every_vertex = sizes is not None and sizes[0] == len(template.vertices)
+        self.arrays = at_resolution(template, sizes) if sizes and every_vertex else template
         self.template = self.arrays.torch(self.device)
         self.prior = node_prior(self.template)
         self.intersection = SelfIntersection(self.arrays.faces, self.arrays.weights, np.array(PARENTS))

@@ -9,7 +9,7 @@ import torch
 
 from . import dof
 from .frame import palm_frame
-from .hierarchy import farthest_points
+from .hierarchy import build_hierarchy, farthest_points
 from .skeleton import JOINT_BONE, TIP_JOINTS
 from .skinning import skin
 from .template import HandTemplate
@@ -94,6 +94,31 @@ def fit_basis(template: HandTemplate, cloud: np.ndarray) -> HandTemplate:
         basis_mean=mean.astype(np.float32),
         basis=basis.reshape(rank, -1, 3).astype(np.float32),
         basis_variance=variance.astype(np.float32),
+    )
+
+
+def at_resolution(template: HandTemplate, sizes: tuple[int, ...]) -> HandTemplate:
+    """`template` (arrays) with the nodes that a network of these levels works on: its own, or every vertex.
+
+    With every vertex a node, the decoder only puts them in order, and the basis is orthonormal on them all.
+    Raises ValueError for another number.
+    """
+    count = len(template.vertices)
+    if sizes[0] == len(template.nodes):
+        return template
+    if sizes[0] != count:
+        own = len(template.nodes)
+        raise ValueError(f"a network works on {own} or on all {count} vertices of this hand, not {sizes[0]}.")
+    nodes = build_hierarchy(template.vertices, template.faces, sizes).nodes
+    rank = len(template.basis)
+    spread = template.basis.reshape(rank, -1) * np.sqrt(template.basis_variance)[:, None]
+    _, deviation, basis = np.linalg.svd(spread.astype(np.float64), full_matrices=False)
+    return replace(
+        template,
+        nodes=nodes,
+        decoder=np.eye(count, dtype=np.float32)[:, nodes],
+        basis=basis.reshape(rank, -1, 3).astype(np.float32),
+        basis_variance=(deviation**2).astype(np.float32),
     )
 
 

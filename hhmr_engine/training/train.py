@@ -20,6 +20,7 @@ from ..data.hands import HandStream
 from ..data.retarget import load_poses
 from ..diffusion.gaussian import Evidence
 from ..diffusion.schedule import Schedule
+from ..hand.build import at_resolution
 from ..hand.template import HandTemplate, load_template
 from ..model.checkpoint import save_network
 from ..model.conditions import Conditions
@@ -41,7 +42,7 @@ class Trainer:
         torch.manual_seed(settings.seed)
         flush_denormals()
         self.settings, self.device = settings, torch.device(device)
-        self.template: HandTemplate = load_template()
+        self.template: HandTemplate = at_resolution(load_template(), settings.network.sizes)
         tensors = self.template.torch()
         recordings = load_poses(self.template, data, data_cache()) if data and settings.recordings else []
         self.stream = HandStream(self.template, recordings, settings.stream, settings.seed)
