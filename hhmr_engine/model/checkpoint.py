@@ -51,21 +51,33 @@ def load_network(path: Path, template: HandTemplate, prior: GaussianPrior) -> tu
     metadata, tensors = _read(path)
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{path.name} holds no HHMR weights; choose another file or run 'hhmr train'.")
-    if metadata["template_hash"] != template_hash(template):
-        raise ValueError(
-            f"{path.name} was trained for another hand topology or prior; use this one's weights."
-        )
-    values: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(metadata["network"]).items()
-    }
-    network = GraphDenoiser(template.torch(), prior, NetworkSettings(**values))
+    if metadata.get("template_hash") != template_hash(template):
+        text = f"{path.name} was trained for another hand topology or prior; use this one's weights."
+        raise ValueError(text)
     try:
+        shift = float(metadata["shift"])
+        network = GraphDenoiser(template.torch(), prior, _settings(metadata))
         network.load_state_dict({k: v.float() for k, v in tensors.items()})
-    except RuntimeError as exc:
+    except (KeyError, TypeError, ValueError, RuntimeError) as exc:  # of a newer version, or tampered with
         raise ValueError(f"{path.name} does not fit the network it describes; download it again.") from exc
     if not all(torch.isfinite(p).all() for p in network.parameters()):
         raise ValueError(f"{path.name} holds numbers that are not finite; download it again.")
-    return network.eval().requires_grad_(False), Schedule(float(metadata["shift"]))
+    return network.eval().requires_grad_(False), Schedule(shift)
+
+
+def level_sizes(path: Path) -> tuple[int, ...] | None:
+    """The nodes per level of the network in a weight file; None where `load_network` says what is wrong."""
+    try:
+        with safe_open(path, "pt") as file:
+            return _settings(file.metadata() or {}).sizes
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _settings(metadata: dict[str, str]) -> NetworkSettings:
+    read = json.loads(metadata["network"])
+    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in read.items()}
+    return NetworkSettings(**values)
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:

@@ -42,6 +42,15 @@ class NetworkSettings:
     path: int = 768  # width of the global path; 0 leaves it out
     image_features: int = 112
 
+    def __post_init__(self) -> None:
+        """Raises ValueError, one sentence, for a shape that can't be built."""
+        if not self.sizes or len(self.sizes) != len(self.widths):
+            raise ValueError("network.sizes and network.widths need a number for every level, finest first.")
+        if list(self.sizes) != sorted(set(self.sizes), reverse=True) or self.sizes[-1] < 2:
+            raise ValueError("network.sizes must fall from level to level, to no fewer than 2.")
+        if any(width % max(1, width // self.head) for width in self.widths):
+            raise ValueError(f"network.widths must be multiples of network.head, which is {self.head}.")
+
 
 @dataclass(frozen=True)
 class Encoded:
