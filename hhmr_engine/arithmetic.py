@@ -9,7 +9,7 @@ import torch
 def flush_denormals() -> None:
     """Numbers below 1e-38 become 0: on a CPU they make a network ten times slower. Call it early.
 
-    numpy looks at the smallest numbers the first time it is asked about a type, and would warn: ask it before.
+    numpy looks at the smallest numbers when it is first asked about a type, and would warn: ask it before.
     """
     for kind in (np.float32, np.float64):
         np.finfo(kind)

@@ -21,8 +21,8 @@ from .request import Request
 
 # Draws are made in batches of this size, padded, so that draw k is the same bytes however many are asked for.
 BATCH = 8
-# Log-SNR of the first and the last denoising step. At the first, the hand's Gaussian is a good description of it
-# (its widest direction has a signal-to-noise ratio of about 1), so that is where sampling starts, from the
+# Log-SNR of the first and the last denoising step. At the first, the hand's Gaussian is a good description of
+# it (its widest direction has a signal-to-noise ratio of about 1), so that is where sampling starts, from the
 # conditioned Gaussian's exact marginal; pure noise (-inf) costs steps and diversity.
 FIRST, LAST = -1.5, 7.5
 # Where a finished hand is re-noised to see whether the network agrees with it.
@@ -67,7 +67,8 @@ class Sampler:
 
     def _batch(self, index: int, batches: int, on_step: Callable[[int, int, Tensor], None]) -> Tensor:
         size, rank = len(self.prior.mean), self.prior.rank
-        noise = torch.stack([draw_noise(self.request.seed, index * BATCH + k, size + rank) for k in range(BATCH)])
+        seed, draws = self.request.seed, range(index * BATCH, (index + 1) * BATCH)
+        noise = torch.stack([draw_noise(seed, draw, size + rank) for draw in draws])
         noise = noise.to(self.prior.mean.device)
         white, coefficients = noise[:, :size], noise[:, size:]
         start = self.prior.sample(self.evidence, coefficients)
@@ -78,9 +79,8 @@ class Sampler:
         levels = self.schedule.grid(self.request.steps, FIRST, LAST).to(white.device)
         x = levels[0].sqrt() * start + (1 - levels[0]).sqrt() * white
         solver = ddim if self.request.sampler == "ddim" else dpm_solver_pp_2m
-        return solver(
-            self.denoise, x, levels, on_step=lambda k, x0: on_step(index * self.request.steps + k + 1, total, x0)
-        )
+        before = index * self.request.steps + 1
+        return solver(self.denoise, x, levels, on_step=lambda k, x0: on_step(before + k, total, x0))
 
     def _predict(self, x: Tensor, alpha_bar: Tensor) -> Tensor:
         assert self.network is not None
@@ -102,7 +102,7 @@ class Sampler:
         return form(self._predict, o.points.flat(), target, sigma)
 
     def _consistency(self, x: Tensor) -> np.ndarray:
-        """How far the network moves a draw that is re-noised a little: what it would not have said, it changes.
+        """How far the network moves a draw that is re-noised a little: it changes what it would not say.
 
         The Gaussian's own measure, without a network, is how unlikely its coefficients are.
         """

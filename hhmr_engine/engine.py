@@ -17,7 +17,6 @@ from .draws import Draws, Sampler
 from .hand.build import at_resolution
 from .hand.frame import PalmFrame
 from .hand.intersection import SelfIntersection
-from .hand.rotation import rotation_matrix
 from .hand.seam import SeamBlend
 from .hand.skeleton import PARENTS
 from .hand.template import UNIT, load_template
@@ -32,7 +31,7 @@ __all__ = ["Cancelled", "Engine", "Hypotheses", "Request", "RequestError"]
 
 DEFAULT_WEIGHTS = Path(__file__).with_name("weights") / "hhmr.safetensors"
 POOL = 2  # draws per hypothesis that is asked for, when the most different ones are kept
-# Millimetres at hand size: what the prior explains worse is no hand. Joints of other rigs lie elsewhere in a hand.
+# Millimetres at hand size: what the prior explains worse is no hand. Other rigs have other joints in a hand.
 STRANGE = {"bad_joints": 14.0, "bad_mesh": 6.0}
 
 OnStep = Callable[[int, int, np.ndarray | None], None]
@@ -42,7 +41,7 @@ class Engine:
     """Loads the hand at once and the network at the first request that needs it (or with `warm_up`)."""
 
     def __init__(self, device: str = "cpu", weights: Path | None = None, threads: int | None = None) -> None:
-        """weights None: those that ship. threads None: torch's own choice. Raises ValueError for a bad device."""
+        """weights None: those that ship. threads None: torch's own choice. ValueError for a bad device."""
         if threads:
             torch.set_num_threads(threads)
         flush_denormals()
@@ -77,7 +76,7 @@ class Engine:
 
     @torch.no_grad()
     def run(self, request: Request, on_step: OnStep | None = None) -> Hypotheses:
-        """Hypotheses for a request. Raises RequestError, or what on_step raises (Cancelled) between two steps."""
+        """Hypotheses for a request. Raises RequestError, or between steps what on_step raises (Cancelled)."""
         started = time.perf_counter()
         check(request, len(self.arrays.vertices))
         flip = np.array([-1, 1, 1], np.float32) if request.side == "left" else np.ones(3, np.float32)
@@ -125,7 +124,7 @@ class Engine:
         return observation
 
     def _check_is_hand(self, request: Request, observation: Observation, mirrored: Observation) -> None:
-        """The Gaussian must explain what was given within a few millimetres, and better than its mirror image."""
+        """The Gaussian must explain what is given within millimetres, and better than its mirror image."""
         code = "bad_joints" if request.joints is not None else "bad_mesh"
         energy, distance = observation.energy(self.prior)
         other, _ = mirrored.energy(self.prior)

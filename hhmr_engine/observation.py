@@ -122,7 +122,7 @@ class Observation:
         return prior.nothing() if self.points is None else self.points.evidence(self.target, self.sigma)
 
     def aligned(self, x: Tensor, points: Tensor) -> Tensor:
-        """Palm-frame points [n,P,3] of states x [n,3N], each under the similarity that fits it to the target."""
+        """Palm-frame points [n,P,3] of states x [n,3N], under the similarity that fits each to the target."""
         if self.points is None:
             return points
         grow, turn, shift = self.points.align(x, self.target, self.sigma)

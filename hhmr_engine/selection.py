@@ -9,7 +9,9 @@ import numpy as np
 HALF = {"residual": 3.0, "self_intersection": 2.0, "consistency": 1.5}
 
 
-def score(residual: np.ndarray, rho: float, self_intersection: np.ndarray, consistency: np.ndarray) -> np.ndarray:
+def score(
+    residual: np.ndarray, rho: float, self_intersection: np.ndarray, consistency: np.ndarray
+) -> np.ndarray:
     """[n] in (0,1]: residual in millimetres at hand size with noise rho, per cent of faces, millimetres."""
     badness = (
         np.maximum(residual - rho, 0) / HALF["residual"]

@@ -1,7 +1,7 @@
 """Gauss-Newton fit of the skinned hand to given node positions: bone angles, shape and frame.
 
-The optional last step of a request (engine.md: "a short fit with the network as its prior"): a network's hand is any
-mesh, a fitted hand is one that a rig can take.
+The optional last step of a request (engine.md: "a short fit with the network as its prior"): a network's hand
+is any mesh, a fitted hand is one that a rig can take.
 """
 
 from __future__ import annotations
@@ -34,10 +34,12 @@ class FittedHand:
     rotations: Tensor
 
 
-def fit_skinned(template: HandTemplate, nodes: Tensor, rows: Tensor, target: Tensor, sigma: Tensor) -> FittedHand:
-    """Fit to nodes [n,N,3] and to observed points rows [M,N] @ nodes ~ target [M,3] with noise sigma [M]; UNIT.
+def fit_skinned(
+    template: HandTemplate, nodes: Tensor, rows: Tensor, target: Tensor, sigma: Tensor
+) -> FittedHand:
+    """Fit to nodes [n,N,3] and to points rows [M,N] @ nodes ~ target [M,3] with noise sigma [M]; UNIT.
 
-    Levenberg-Marquardt over 24 angles, 10 shape components, 19 bone lengths and a similarity, all hands at once.
+    Levenberg-Marquardt over 24 angles, 10 shape components, 19 bone lengths and a similarity; all at once.
     """
     small = template.on_nodes()
     limits = torch.from_numpy(dof.LIMITS).to(nodes)
@@ -77,7 +79,7 @@ def fit_skinned(template: HandTemplate, nodes: Tensor, rows: Tensor, target: Ten
 def _jacobian(
     residuals: Callable[[Tensor, Tensor], Tensor], p: Tensor, goal: Tensor, current: Tensor
 ) -> Tensor:
-    """[n,residuals,parameters] by forward differences: all hands and parameters are one batch of skinned hands."""
+    """[n,residuals,parameters] by forward differences: all hands and parameters in one batch."""
     n, count = p.shape
     nudged = (p[:, None] + STEP * torch.eye(count, device=p.device)).flatten(0, 1)
     moved = residuals(nudged, goal.repeat_interleave(count, 0)).unflatten(0, (n, count))

@@ -44,9 +44,7 @@ class Masker:
         """vertices [B,V,3] palm frame -> what is told of them, and the same as evidence for the Gaussian."""
         return self.tell(self.template.regressor @ vertices, vertices[:, self.template.nodes], generator)
 
-    def tell(
-        self, joints: Tensor, nodes: Tensor, generator: torch.Generator
-    ) -> tuple[Conditions, Evidence]:
+    def tell(self, joints: Tensor, nodes: Tensor, generator: torch.Generator) -> tuple[Conditions, Evidence]:
         """The same from joints [B,21,3] and nodes [B,N,3]."""
         s, batch = self.settings, len(joints)
 
