@@ -63,6 +63,11 @@ class Masker:
         joints, nodes = self._moved(joints + noise, nodes, generator)
         joint_sigma = torch.where(seen, sigma.clamp_min(REGRESSION_NOISE)[:, None], torch.inf)
         node_sigma = torch.where(kept, sigma.clamp_min(REGRESSION_NOISE)[:, None], torch.inf)
+        told2d: dict[str, Tensor] = {}
+        if s.skeleton2d:
+            two = chance(s.skeleton2d) & ~nothing
+            told2d = self._projected(joints, torch.where(two[:, None], joint_sigma, torch.inf), generator)
+            joint_sigma = torch.where((two & chance(0.5))[:, None], torch.inf, joint_sigma)
         # A kept mesh speaks for its joints: they are tokens for the network, but no evidence of their own.
         told = torch.where(mesh[:, None], torch.inf, joint_sigma)
         evidence = self.joint_points.evidence(joints, told)
@@ -70,10 +75,6 @@ class Masker:
         of_mesh = self.node_points.evidence(nodes[rows], node_sigma[rows])
         evidence.precision[rows] += of_mesh.precision
         evidence.information[rows] += of_mesh.information
-        told2d: dict[str, Tensor] = {}
-        if s.skeleton2d:
-            two = chance(s.skeleton2d) & ~nothing
-            told2d = self._projected(joints, torch.where(two[:, None], joint_sigma, torch.inf), generator)
         return Conditions(joints=joints, joint_sigma=joint_sigma, kept=kept, **told2d), evidence
 
     def _noise(self, batch: int, generator: torch.Generator) -> Tensor:
@@ -110,8 +111,11 @@ class Masker:
         return tuple(p + (frame_jacobian(p) @ off[:, None, :, None])[..., 0] for p in (joints, nodes))  # type: ignore
 
     def _projected(self, joints: Tensor, sigma: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """Weak-perspective 2D joints from a random direction, centred and divided by their size."""
+        """Weak-perspective 2D joints from a random direction; the seen ones set the centre and the size."""
+        seen = torch.isfinite(sigma)[..., None]
+        count = seen.sum(1, keepdim=True).clamp_min(1)
         turn = torch.linalg.qr(torch.randn(len(joints), 3, 3, generator=generator))[0]
         flat = (joints @ turn)[..., :2]
-        flat = flat - flat.mean(1, keepdim=True)
-        return {"joints2d": flat / flat.flatten(1).std(1)[:, None, None], "joint2d_sigma": sigma}
+        flat = flat - (flat * seen).sum(1, keepdim=True) / count
+        size = ((flat**2 * seen).sum((1, 2)) / (2 * count[:, 0, 0])).sqrt()[:, None].clamp_min(1e-2)
+        return {"joints2d": flat / size[..., None], "joint2d_sigma": sigma / size}
