@@ -21,10 +21,10 @@ from .request import Request
 
 # Draws are made in batches of this size, padded, so that draw k is the same bytes however many are asked for.
 BATCH = 8
-# Log-SNR of the first and the last denoising step. At the first, the hand's Gaussian is a good description of
-# it (its widest direction has a signal-to-noise ratio of about 1), so that is where sampling starts, from the
-# conditioned Gaussian's exact marginal; pure noise (-inf) costs steps and diversity.
-FIRST, LAST = -1.5, 7.5
+# Log-SNR of the first and the last denoising step. At the first, the hand's Gaussian still describes it well (its
+# widest direction has a signal-to-noise ratio of about 1), so sampling starts there, from the conditioned
+# Gaussian's exact marginal: pure noise (-inf) costs steps and diversity.
+FIRST, LAST = -2.5, 7.0
 # Where a finished hand is re-noised to see whether the network agrees with it.
 CONSISTENCY = 3.0
 
