@@ -31,6 +31,12 @@ class StreamSettings:
     pool: int = 40000  # poses kept; a chunk of new ones replaces the oldest
     refresh: float = 0.2  # new poses per hand handed out
 
+    def __post_init__(self) -> None:
+        if self.pool < 2 * CHUNK:
+            raise ValueError(f"stream.pool must be at least {2 * CHUNK}, not {self.pool}.")
+        if min(self.recorded, self.crossed) < 0 or self.recorded + self.crossed > 1:
+            raise ValueError("stream.recorded and stream.crossed must be shares, together no more than 1.")
+
 
 class HandStream:
     """Batches of posed, shaped hands in the palm frame; the same seed gives the same hands.

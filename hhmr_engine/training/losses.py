@@ -15,6 +15,8 @@ from torch.nn import functional as F
 from ..hand.hierarchy import mesh_edges
 from ..hand.template import HandTemplate
 
+NORMS = ("huber", "l1", "l2")
+
 
 @dataclass(frozen=True)
 class LossSettings:
@@ -27,6 +29,10 @@ class LossSettings:
     edges: float = 0.2
     data_norm: str = "huber"
     mesh_share: float = 0.25  # of the batch that normals and edges are computed on
+
+    def __post_init__(self) -> None:
+        if self.data_norm not in NORMS:
+            raise ValueError(f"losses.data_norm is '{self.data_norm}'; use {', '.join(NORMS)}.")
 
 
 class Losses:
@@ -75,6 +81,4 @@ def _norm(error: Tensor, kind: str) -> Tensor:
         return error.abs().mean()
     if kind == "l2":
         return 0.5 * (error**2).mean()
-    if kind == "huber":
-        return F.huber_loss(error, torch.zeros_like(error), delta=2.0)
-    raise ValueError(f"data_norm is '{kind}'; use huber, l1 or l2.")
+    return F.huber_loss(error, torch.zeros_like(error), delta=2.0)

@@ -7,7 +7,7 @@ import json
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from ..data.hands import StreamSettings
 from ..model.graph_unet import NetworkSettings
@@ -55,6 +55,19 @@ class TrainSettings:
     masks: MaskSettings = field(default_factory=MaskSettings)
     stream: StreamSettings = field(default_factory=StreamSettings)
 
+    def __post_init__(self) -> None:
+        """Raises ValueError, one sentence, for numbers that no run can have."""
+        for name, value, low in (
+            ("steps", self.steps, 0),
+            ("batch", self.batch, 1),
+            ("path.steps", self.path.steps, 0),
+            ("path.batch", self.path.batch, 1),
+        ):
+            if value < low:
+                raise ValueError(f"the setting '{name}' must be at least {low}, not {value}.")
+        if self.path.steps and not self.network.path:
+            raise ValueError("path.steps must be 0 where network.path is 0: there is no path to train.")
+
 
 def load_settings(path: Path) -> TrainSettings:
     """Read a TOML file; raises ValueError with one sentence when a key or a value is not right."""
@@ -68,21 +81,39 @@ def from_dict(kind: type[T], values: dict[str, Any], where: str = "") -> T:
     """Nested dictionaries to a dataclass; unknown keys and wrong types are errors."""
     hints = get_type_hints(kind)
     known = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    result = {}
+    result: dict[str, Any] = {}
     for key, value in values.items():
         if key not in known:
             raise ValueError(f"there is no setting '{where}{key}'; known are {', '.join(sorted(known))}.")
         hint = hints[key]
+        name = f"{where}{key}"
         if dataclasses.is_dataclass(hint):
-            value = from_dict(hint, value, f"{where}{key}.")  # type: ignore[arg-type]
-        elif str(hint).startswith("tuple"):
-            value = tuple(value)
-        elif hint is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        elif type(value) is not hint:
-            raise ValueError(f"the setting '{where}{key}' must be a {hint.__name__}, not {value!r}.")
-        result[key] = value
+            if not isinstance(value, dict):
+                raise ValueError(f"the setting '{name}' must be a table, [{name}], not {value!r}.")
+            result[key] = from_dict(hint, value, f"{name}.")  # type: ignore[arg-type]
+        elif get_origin(hint) is tuple:
+            result[key] = _list(get_args(hint), value, name)
+        else:
+            result[key] = _scalar(hint, value, name)
     return kind(**result)
+
+
+def _scalar(kind: type, value: Any, name: str) -> Any:
+    """A whole number may stand for a float."""
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise ValueError(f"the setting '{name}' must be a {kind.__name__}, not {value!r}.")
+    return value
+
+
+def _list(kinds: tuple[Any, ...], value: Any, name: str) -> tuple[Any, ...]:
+    """A TOML array for a tuple type's arguments: (kind, ...) or one kind for every entry."""
+    many = kinds[-1] is Ellipsis
+    if not isinstance(value, list | tuple) or not (many or len(value) == len(kinds)):
+        wanted = "a list" if many else f"a list of {len(kinds)}"
+        raise ValueError(f"the setting '{name}' must be {wanted}, not {value!r}.")
+    return tuple(_scalar(kinds[0] if many else kind, v, name) for kind, v in zip(kinds * len(value), value))
 
 
 def to_json(settings: Any) -> str:
