@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=DEFAULT_WEIGHTS, help="default: those that ship")
     parser.add_argument("--data", type=Path, required=True, help="folder that holds poses/")
     parser.add_argument("--out", type=Path, default=Path("docs"), help="folder for the two pictures")
-    parser.add_argument("--hand", type=int, default=4, help=f"which held-out hand of {SOURCE}")
+    parser.add_argument("--hand", type=int, default=0, help=f"which held-out hand of {SOURCE}")
     arguments = parser.parse_args()
 
     engine = Engine(weights=arguments.weights, threads=1)
