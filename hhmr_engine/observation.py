@@ -22,6 +22,7 @@ from .hand.template import UNIT, HandTemplate
 # How well a frame is known before the points are looked at: translation (UNIT), rotation (rad), log scale.
 FRAME_DEVIATION = (0.06, 0.06, 0.06, 0.08, 0.08, 0.08, 0.05)
 MAX_POINTS = 160  # independent observations in a mesh: neighbours say the same thing twice (engine.md)
+COVERED = 0.98  # of a joint's support: what is missing of it moves the joint by less than its noise
 REGRESSION_NOISE = 0.3e-3 / UNIT  # what a joint regressor leaves open
 
 
@@ -179,12 +180,17 @@ def observe_vertices(template: HandTemplate, vertices: Tensor, rho: float) -> Ob
     rigid = template.weights[:, list(PALM_BONES)].sum(1)[chosen] > 0.9
     sigmas = torch.full((len(points),), sigma, device=vertices.device)
     frame = find_frame(operator, points, sigmas, rigid)
-    support = template.regressor.abs()
-    covered = (support * kept).sum(1) / support.sum(1) > 0.98
+    covered = covered_joints(template, kept)
     seen = template.regressor @ torch.nan_to_num(frame.to_palm(vertices[None])[0])
     joints = torch.where(covered[:, None], seen, torch.nan)
     joint_sigma = torch.where(covered, sigma, torch.inf)
     return Observation(operator, frame.to_palm(points[None])[0], sigmas, joints, joint_sigma, kept, frame)
+
+
+def covered_joints(template: HandTemplate, kept: Tensor) -> Tensor:
+    """Which joints [...,21] a partial mesh shows: those whose regressor reads kept vertices [...,V] alone."""
+    support = template.regressor.abs()
+    return kept.to(support.dtype) @ (support / support.sum(1, keepdim=True)).T > COVERED
 
 
 def observe_nothing(template: HandTemplate) -> Observation:

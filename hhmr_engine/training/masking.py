@@ -11,7 +11,7 @@ from ..diffusion.gaussian import Evidence, GaussianPrior
 from ..hand.skeleton import FINGER_BONES, FINGER_JOINTS, FINGERS
 from ..hand.template import UNIT, HandTemplate
 from ..model.conditions import Conditions
-from ..observation import REGRESSION_NOISE, PointOperator, frame_jacobian
+from ..observation import REGRESSION_NOISE, PointOperator, covered_joints, frame_jacobian
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,10 @@ class Masker:
         hidden = chance(s.finger, 5)
         sigma = self._noise(batch, generator)
         seen = self._seen_joints(hidden, chance(s.joint), generator)
-        kept = self._kept_nodes(hidden, generator) & (mesh & ~nothing)[:, None]
-        seen = torch.where(mesh[:, None], seen & self._covered(hidden), seen) & ~nothing[:, None]
+        skin = self._kept_vertices(hidden, generator)
+        kept = skin[:, self.template.nodes] & (mesh & ~nothing)[:, None]
+        seen = torch.where(mesh[:, None], seen & covered_joints(self.template, skin), seen)
+        seen = seen & ~nothing[:, None]
         sigma = torch.where(mesh, sigma.clamp_max(2e-3 / UNIT), sigma)
         size = torch.where(mesh, 0 * sigma, sigma)[:, None, None]
         noise = torch.randn(batch, 21, 3, generator=generator) * size
@@ -91,17 +93,10 @@ class Masker:
         one_by_one = torch.rand(len(hidden), 21, generator=generator) < 0.5
         return torch.where(single[:, None], one_by_one, by_finger)
 
-    def _covered(self, hidden: Tensor) -> Tensor:
-        """[B,21] joints whose support survives where `hidden` fingers are cut off."""
-        covered = torch.ones(len(hidden), 21, dtype=torch.bool)
-        for i, joints in enumerate(FINGER_JOINTS.values()):
-            covered[:, joints[0 if i else 1] :][:, : 4 if i else 3] = ~hidden[:, i, None]
-        return covered
-
-    def _kept_nodes(self, hidden: Tensor, generator: torch.Generator) -> Tensor:
+    def _kept_vertices(self, hidden: Tensor, generator: torch.Generator) -> Tensor:
+        """[B,V] what is left where `hidden` fingers are cut off."""
         cut = 0.1 + 0.8 * torch.rand(len(hidden), 1, generator=generator)  # where along the finger root
-        gone = (hidden.to(cut.dtype) @ self.finger_share[:, self.template.nodes]) > cut
-        return ~gone
+        return hidden.to(cut.dtype) @ self.finger_share <= cut
 
     def _moved(self, joints: Tensor, nodes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Observed points in a frame that is off by a small similarity, as frames from few points are."""
