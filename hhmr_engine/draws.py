@@ -21,9 +21,9 @@ from .request import Request
 
 # Draws are made in batches of this size, padded, so that draw k is the same bytes however many are asked for.
 BATCH = 8
-# Log-SNR of the first and the last denoising step. At the first, the hand's Gaussian still describes it well (its
-# widest direction has a signal-to-noise ratio of about 1), so sampling starts there, from the conditioned
-# Gaussian's exact marginal: pure noise (-inf) costs steps and diversity.
+# Log-SNR of the first and the last denoising step. At the first, the hand's Gaussian still describes it
+# well (its widest direction has a signal-to-noise ratio of about 1), so sampling starts there, from the
+# conditioned Gaussian's exact marginal: pure noise (-inf) costs steps and diversity.
 FIRST, LAST = -2.5, 7.0
 # Where a finished hand is re-noised to see whether the network agrees with it.
 CONSISTENCY = 3.0
@@ -62,8 +62,8 @@ class Sampler:
         """`count` draws; on_step(done, total, states of the batch at hand)."""
         batches = -(-count // BATCH)
         states = [self._batch(i, batches, on_step) for i in range(batches)]
-        x = torch.cat(states)[:count]
-        return Draws(x, self._consistency(x))
+        consistency = np.concatenate([self._consistency(x) for x in states])
+        return Draws(torch.cat(states)[:count], consistency[:count])
 
     def _batch(self, index: int, batches: int, on_step: Callable[[int, int, Tensor], None]) -> Tensor:
         size, rank = len(self.prior.mean), self.prior.rank
@@ -104,18 +104,16 @@ class Sampler:
     def _consistency(self, x: Tensor) -> np.ndarray:
         """How far the network moves a draw that is re-noised a little: it changes what it would not say.
 
-        The Gaussian's own measure, without a network, is how unlikely its coefficients are.
+        x is a whole batch, so that a draw's figure is the same bytes however many are asked for. The Gaussian's
+        own measure, without a network, is how unlikely its coefficients are.
         """
         if self.network is None:
             u = self.prior.coefficients(x) / self.prior.variance
             return ((u**2).mean(1).sqrt()).cpu().numpy()
         level = torch.sigmoid(torch.tensor(CONSISTENCY, device=x.device))
-        moved = []
-        for i in range(0, len(x), BATCH):
-            part = x[i : i + BATCH]
-            noise = draw_noise(0, 0, x.shape[1]).to(x.device)
-            moved.append(self._predict(level.sqrt() * part + (1 - level).sqrt() * noise, level) - part)
-        distance = torch.cat(moved).unflatten(1, (-1, 3)).norm(dim=2).mean(1)
+        noise = draw_noise(0, 0, x.shape[1]).to(x.device)
+        moved = self._predict(level.sqrt() * x + (1 - level).sqrt() * noise, level) - x
+        distance = moved.unflatten(1, (-1, 3)).norm(dim=2).mean(1)
         return (distance * UNIT * 1e3).cpu().numpy()
 
 
