@@ -104,8 +104,8 @@ class Sampler:
     def _consistency(self, x: Tensor) -> np.ndarray:
         """How far the network moves a draw that is re-noised a little: it changes what it would not say.
 
-        x is a whole batch, so that a draw's figure is the same bytes however many are asked for. The Gaussian's
-        own measure, without a network, is how unlikely its coefficients are.
+        x is a whole batch, so that a draw's figure is the same bytes however many are asked for. The
+        Gaussian's own measure, without a network, is how unlikely its coefficients are.
         """
         if self.network is None:
             u = self.prior.coefficients(x) / self.prior.variance
