@@ -153,6 +153,39 @@ def test_given_vertices_come_back_exactly(engine: Engine, side: str) -> None:
     assert np.abs(after - before).mean() < 1.5e-3
 
 
+def test_with_a_fit_there_are_rotations_for_a_rig(engine: Engine) -> None:
+    """The hypotheses are then skinned hands: the rotations, with the hand's own shape, are what they show."""
+    found = engine.run(replace(ASK, fit=True, count=2))
+    assert found.rotations is not None and found.rotations.shape == (2, 20, 3, 3)
+    product = found.rotations @ found.rotations.transpose(0, 1, 3, 2)
+    np.testing.assert_allclose(product, np.broadcast_to(np.eye(3), product.shape), atol=1e-4)
+    assert np.linalg.norm(found.joints[:, :13] - JOINTS[:13], axis=2).mean() < 3e-3
+    # The template under these rotations bends as the answer does.
+    posed = skin(TEMPLATE, found.rotations)[1]
+    for given in (6, 10):
+        bend = [
+            _angle(joints[:, given - 1], joints[:, given], joints[:, given + 1])
+            for joints in (posed, found.joints)
+        ]
+        assert np.abs(bend[0] - bend[1]).max() < np.radians(15)
+
+
+def _angle(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """At b, [n] radians."""
+    one, other = ((v / np.linalg.norm(v, axis=1, keepdims=True)) for v in (b - a, c - b))
+    return np.arccos(np.clip((one * other).sum(1), -1, 1))
+
+
+def test_a_condition_may_weigh_less_and_more(engine: Engine) -> None:
+    """Classifier-free guidance: 1 is the network as it is; others are other hands."""
+    ask = replace(ASK, guidance="none")
+    plain = engine.run(ask)
+    assert _same(engine.run(replace(ask, condition_weight=1.0)), plain)
+    for weight in (0.0, 2.0):
+        other = engine.run(replace(ASK, condition_weight=weight))
+        assert not np.array_equal(other.vertices, plain.vertices) and np.isfinite(other.vertices).all()
+
+
 # ---------------------------------------------------------------- side, place and size
 
 
@@ -289,6 +322,7 @@ WRONG: list[tuple[str, str, dict[str, object]]] = [
     ("ten thousand", "too_many", {"count": 10_000}),
     ("no steps", "bad_request", {"steps": 0}),
     ("too many steps", "bad_request", {"steps": 251}),
+    ("a condition that weighs less than nothing", "bad_request", {"condition_weight": -0.5}),
     ("a negative seed", "bad_request", {"seed": -1}),
     ("a huge seed", "bad_request", {"seed": 2**31}),
     ("noise that is none", "bad_request", {"rho": float("nan")}),
