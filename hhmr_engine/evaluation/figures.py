@@ -162,9 +162,11 @@ def _hidden_rows(name: str, by_method: dict[str, HiddenFingers], own: float) -> 
         checks = [values["network"] <= b for b in bounds if not math.isnan(b)]
         return Row(section, what, wanted, **values, holds=all(checks) if checks else None)
 
+    error = ratio_error(by_method["network"].energies, by_method["gaussian"].energies)
+    energy = f"energy score of the hidden joints, mm (ratio +- {error:.3f})"
     return [
         row("visible", "visible joints, mm", "<= 1.0", limit=1.0),
-        row("energy", "energy score of the hidden joints, mm", "<= 0.9 of Gaussian", share=0.9),
+        row("energy", energy, "<= 0.9 of Gaussian", share=0.9),
         row("best", "hidden joints, best of eight, mm"),
         row("first", "hidden joints, best score, mm"),
         row("sample", "hidden joints, mean of the draws, mm"),
@@ -173,6 +175,14 @@ def _hidden_rows(name: str, by_method: dict[str, HiddenFingers], own: float) -> 
         row("nearest", "nearest training hand, mm", "<= Gaussian", share=1.0),
         row("rank", "rank correlation of score and accuracy"),
     ]
+
+
+def ratio_error(values: tuple[float, ...], base: tuple[float, ...]) -> float:
+    """Standard error of mean(values) / mean(base), measured on the same hands; NaN when they are not."""
+    if len(values) != len(base) or len(base) < 2:
+        return math.nan
+    a, b = np.array(values), np.array(base)
+    return float(np.std(a - b * (a.mean() / b.mean()), ddof=1) / math.sqrt(len(b)) / b.mean())
 
 
 def _mesh_rows(name: str, by_method: dict[str, Any], own: float) -> list[Row]:

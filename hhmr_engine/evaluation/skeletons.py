@@ -38,6 +38,7 @@ class HiddenFingers:
     self_intersection: float
     rank: float  # Spearman correlation of the score with minus the error of all joints, within a hand's draws
     nearest: float  # mean joint distance to the nearest of the reference hands, palm frame
+    energies: tuple[float, ...]  # of every hand
 
 
 def full_skeleton(asker: Asker, hands: TestHands, method: str) -> FullSkeleton:
@@ -83,7 +84,7 @@ def hidden_fingers(
         poses.append(in_palm_frame(asker.engine.arrays, found.joints))
     means = np.nanmean(np.array(rows, np.float64), 0).tolist()
     nearest = millimetres(metrics.nearest_hand_distance(np.concatenate(poses), reference)).mean()
-    return HiddenFingers(*[*means, float(nearest)])
+    return HiddenFingers(*[*means, float(nearest), tuple(float(row[1]) for row in rows)])
 
 
 def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:

@@ -21,6 +21,7 @@ from hhmr_engine.evaluation.asking import Asker
 from hhmr_engine.evaluation.baselines import PcaFit
 from hhmr_engine.evaluation.chart import COLOURS, draw_curves
 from hhmr_engine.evaluation.curves import Curve, missing_joints, noisy_joints
+from hhmr_engine.evaluation.figures import ratio_error
 from hhmr_engine.evaluation.generation import chirality, generation, of_data
 from hhmr_engine.evaluation.meshes import LEFT_OUT, Seam, kept_without, mesh_inpainting, random_cuts
 from hhmr_engine.evaluation.report import Row, as_markdown, number, write_between
@@ -142,7 +143,16 @@ def test_hidden_fingers_are_hidden_and_the_rest_is_kept(
     assert all_four.apd > 10  # eight different hands, not one eight times
     assert all_four.best < all_four.sample and all_four.best <= all_four.first
     # No ensemble is better than its nearest member by more than its own spread allows.
-    assert 0 < all_four.energy < all_four.sample
+    assert 0 < all_four.energy < all_four.sample and len(all_four.energies) == 4
+
+
+def test_the_error_of_a_ratio_counts_hands_that_go_together() -> None:
+    rng = np.random.default_rng(0)
+    base = rng.uniform(5, 20, 400)
+    assert ratio_error(tuple(0.9 * base), tuple(base)) == pytest.approx(0, abs=1e-12)
+    noisy = 0.9 * base + rng.normal(0, 2, 400)
+    assert ratio_error(tuple(noisy), tuple(base)) == pytest.approx(2 / 20 / base.mean(), rel=0.1)
+    assert np.isnan(ratio_error((1.0,), (1.0, 2.0)))
 
 
 def test_rank_correlation() -> None:
