@@ -21,7 +21,8 @@ from .hand.template import UNIT, HandTemplate
 
 # How well a frame is known before the points are looked at: translation (UNIT), rotation (rad), log scale.
 FRAME_DEVIATION = (0.06, 0.06, 0.06, 0.08, 0.08, 0.08, 0.05)
-MAX_POINTS = 160  # independent observations in a mesh: neighbours say the same thing twice (engine.md)
+MAX_POINTS = 160  # of a mesh that are looked at: neighbours say the same thing twice (engine.md)
+INDEPENDENT = 48  # how many independent observations a mesh is worth: more collapses the diversity
 COVERED = 0.98  # of a joint's support: what is missing of it moves the joint by less than its noise
 REGRESSION_NOISE = 0.3e-3 / UNIT  # what a joint regressor leaves open
 
@@ -178,7 +179,9 @@ def observe_vertices(template: HandTemplate, vertices: Tensor, rho: float) -> Ob
     rows = torch.nn.functional.one_hot(chosen, len(vertices)).to(vertices.dtype)
     operator = PointOperator(template, node_prior(template), rows)
     rigid = template.weights[:, list(PALM_BONES)].sum(1)[chosen] > 0.9
-    sigmas = torch.full((len(points),), sigma, device=vertices.device)
+    # Neighbouring points err together: they are given the weight of INDEPENDENT ones in all.
+    shared = sigma * max(1.0, len(points) / INDEPENDENT) ** 0.5
+    sigmas = torch.full((len(points),), shared, device=vertices.device)
     frame = find_frame(operator, points, sigmas, rigid)
     covered = covered_joints(template, kept)
     seen = template.regressor @ torch.nan_to_num(frame.to_palm(vertices[None])[0])
