@@ -26,6 +26,7 @@ STAMP = "complete"
 
 # What is tested again on the other Blenders, with the engine in the Python 3.11 environment.
 BLENDER_SIDE = ("tests/blender", "tests/client", "tests/wire")
+SUITE_LIMIT = 1800  # seconds; a whole run of all suites takes a third of it
 
 # What bpy loads on Linux and no wheel brings: the library's name -> Debian's package.
 SYSTEM_LIBRARIES = {
@@ -242,7 +243,10 @@ def suite(name: str, python: Path, engine_python: Path, *pytest: str) -> Outcome
         }
         options = ["-q", "--continue-on-collection-errors", f"--junitxml={report}"]
         command = [str(python), "-m", "pytest", *options, *pytest]
-        code = subprocess.run(command, cwd=ROOT, env=environment).returncode
+        try:
+            code = subprocess.run(command, cwd=ROOT, env=environment, timeout=SUITE_LIMIT).returncode
+        except subprocess.TimeoutExpired:
+            return Outcome(name, failed=1, note=f"stopped after {SUITE_LIMIT} s")
         outcome = Outcome(name)
         if report.is_file():
             for found in ElementTree.parse(report).getroot().iter("testsuite"):

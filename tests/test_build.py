@@ -229,6 +229,13 @@ def test_a_suite_that_dies_or_finds_nothing_has_failed(tmp_path: Path, body: str
     assert (outcome.passed, outcome.failed) == (0, 1)
 
 
+def test_a_suite_that_hangs_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "test_cases.py").write_text("import time\ndef test_long(): time.sleep(600)\n")
+    monkeypatch.setattr(build, "SUITE_LIMIT", 3)
+    outcome = build.suite("cases", PYTHON, PYTHON, str(tmp_path / "test_cases.py"))
+    assert outcome.failed == 1 and "3 s" in outcome.note
+
+
 def test_one_failure_makes_the_whole_fail(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
