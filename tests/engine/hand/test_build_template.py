@@ -98,6 +98,15 @@ def test_it_moves_like_ours(built: HandTemplate) -> None:
             assert joints[1, knuckle + 3, 2] < joints[1, knuckle, 2] - 0.02  # on the palm's side
 
 
+def test_its_fingers_spread_like_ours(built: HandTemplate) -> None:
+    """Abduction goes to the thumb's side, which is -X."""
+    for knuckle, finger in zip((5, 9, 13, 17), FINGERS[1:], strict=True):
+        angles = np.zeros((1, 24), np.float32)
+        angles[0, DOF_NAMES.index(f"{finger}_mcp_abd")] = np.radians(10)
+        joints = np.concatenate([skin(built, rotations(built, a))[1] for a in (0 * angles, angles)])
+        assert joints[1, knuckle + 3, 0] < joints[0, knuckle + 3, 0] - 5e-3
+
+
 def test_its_linear_maps_hold_on_fresh_poses(built: HandTemplate) -> None:
     rng = np.random.default_rng(4)
     angles = rng.uniform(-0.2, 0.6, (32, 24)).astype(np.float32)

@@ -83,6 +83,25 @@ def test_every_variant_runs_and_differs(template: HandTemplate, changes: dict[st
     assert torch.isfinite(answers[1]).all() and (answers[0] - answers[1]).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("cut", ["skips", "bottom"])
+def test_fine_and_coarse_levels_both_reach_the_answer(template: HandTemplate, cut: str) -> None:
+    """Without the way down and up the skips still carry x, at every node its own; with it, far nodes talk."""
+    network = small_network(template, path=0, gaussian=False, graph=True)
+    if cut == "bottom":
+        network.widen[0].weight.zero_()
+    else:
+        for block in (network.down[0], network.up[0]):
+            block.attend_self.out.weight.zero_()
+    encoded, nothing = network.encode(Conditions(), 1), network.prior.nothing()
+    x = _noise(1)
+    one = network(x, torch.tensor(0.4), encoded, nothing)
+    x[0, :3] += 1
+    moved = (network(x, torch.tensor(0.4), encoded, nothing) - one).unflatten(1, (-1, 3)).norm(dim=-1)[0]
+    assert moved[0] > 1e-3
+    far = (template.vertices[template.nodes] - template.vertices[template.nodes[0]]).norm(dim=1) > 0.08
+    assert cut == "bottom" or (moved[far] > 0).all()
+
+
 @pytest.mark.parametrize("level", [0.0, 1e-7, 1 - 1e-7, 1.0])
 def test_the_ends_of_the_schedule_are_numbers(template: HandTemplate, level: float) -> None:
     network = small_network(template)
