@@ -212,10 +212,17 @@ def _generation_rows(made: dict[str, Generation]) -> list[Row]:
         return Row(section, f"{what} (data {getattr(data, field):.2f})", wanted, **values, holds=holds)
 
     near = abs(net.apd / data.apd - 1) <= 0.1
-    right = _values(made, "right_way")
+    right, mcp = _values(made, "right_way"), _values(made, "right_way_mcp")
     return [
         row("apd", "APD, mm", "within 10 % of the data's", near),
-        Row(section, "right-handed hands", f"all {net.count:,}", **right, holds=net.right_way == net.count),
+        Row(
+            section,
+            "right-handed hands (thumb x index . palm normal > 0)",
+            f"all {net.count:,}",
+            **right,
+            holds=net.right_way == net.count,
+        ),
+        Row(section, "the same by the thumb's MCP instead of its root", "", **mcp, holds=None),
         row("self_intersection", CROSSING),
         row("nearest", "nearest training hand, mm"),
         row("precision", "precision"),

@@ -17,6 +17,7 @@ from .asking import METHODS, SEED, Asker, millimetres
 from .testset import in_palm_frame
 
 APD_HANDS = 300  # the pairs of so many are enough: the mean over them stands to 1 %
+THUMB_CMC, THUMB_MCP, INDEX_MCP = 1, 2, 5
 CLOUD = 500  # hands on either side of precision and recall
 
 
@@ -27,6 +28,7 @@ class Generation:
     count: int
     apd: float  # mm, vertices, palm frame, wrists laid on each other
     right_way: int  # hands whose thumb, index and palm are as in a right hand
+    right_way_mcp: int  # the same by the thumb's MCP, which strong opposition carries across the index
     nearest: float  # mm, mean joint distance to the nearest reference hand, palm frame
     self_intersection: float  # per cent of faces, adjacent segments left out
     precision: float
@@ -51,15 +53,15 @@ def of_data(template: HandTemplate, hands: np.ndarray, reference: np.ndarray) ->
     return _measure(template, hands, crossing, template.regressor @ reference)
 
 
-def chirality(template: HandTemplate, vertices: NDArray) -> NDArray[np.float64]:
+def chirality(template: HandTemplate, vertices: NDArray, thumb_joint: int = THUMB_CMC) -> NDArray[np.float64]:
     """[N] sign of (thumb x index) . palm normal: 1 for right hands [N,V,3], -1 for left or inside-out ones.
 
-    thumb and index: from the wrist to the thumb's MCP and to the index's. The palm normal goes from the skin
+    thumb and index: from the wrist to the thumb's root and to the index's knuckle. The palm normal goes from the skin
     of the hand's back to that of its palm. (The faces' winding can't tell: area vectors flip with a mirror as
     the cross product does.)
     """
     joints = template.regressor @ vertices
-    thumb, index = joints[:, 2] - joints[:, 0], joints[:, 5] - joints[:, 0]
+    thumb, index = joints[:, thumb_joint] - joints[:, 0], joints[:, INDEX_MCP] - joints[:, 0]
     palm, back = palm_and_back(template)
     normal = vertices[:, palm].mean(1) - vertices[:, back].mean(1)
     return np.sign((np.cross(thumb, index) * normal).sum(1)).astype(np.float64)
@@ -84,6 +86,7 @@ def _measure(
         count=len(vertices),
         apd=metrics.average_pairwise_distance(millimetres(vertices[some]), millimetres(joints[some, 0])),
         right_way=int((chirality(template, vertices) > 0).sum()),
+        right_way_mcp=int((chirality(template, vertices, THUMB_MCP) > 0).sum()),
         nearest=float(millimetres(metrics.nearest_hand_distance(poses[some], reference)).mean()),
         self_intersection=float(crossing.mean()),
         precision=precision,

@@ -32,7 +32,7 @@ def number(value: float) -> str:
         return ""
     if value == round(value) and abs(value) >= 100:
         return f"{value:,.0f}"
-    digits = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
+    digits = 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
     return f"{value:,.{digits}f}"
 
 

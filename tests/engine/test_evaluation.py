@@ -251,7 +251,7 @@ def test_a_table_says_what_holds(tmp_path: Path) -> None:
     text = as_markdown(rows)
     assert "| error, mm | <= 1 | 0.50 | 2.00 | 0.25 |  | yes |" in text
     assert "| score |  | 123 |  |  |  | **no** |" in text
-    assert [number(v) for v in (float("nan"), 1000.0, 12.34, 0.0)] == ["", "1,000", "12.3", "0.00"]
+    assert [number(v) for v in (float("nan"), 1000.0, 9.999, 0.0)] == ["", "1,000", "10.0", "0.00"]
     document = tmp_path / "results.md"
     document.write_text("above\n<!-- figures -->\nold\n<!-- end figures -->\nbelow\n")
     write_between(document, "figures", text)
