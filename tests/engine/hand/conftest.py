@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 
@@ -12,17 +10,7 @@ from hhmr_engine.hand import dof
 from hhmr_engine.hand.build import random_shapes
 from hhmr_engine.hand.skinning import skin
 from hhmr_engine.hand.template import HandTemplate, load_template
-
-
-@dataclass(frozen=True)
-class Posed:
-    """angles [N,24], beta [N,10], lengths [N,20] and what skinning makes of them, metres."""
-
-    angles: np.ndarray
-    beta: np.ndarray
-    lengths: np.ndarray
-    vertices: np.ndarray
-    joints: np.ndarray
+from tests.engine.hand.posed import Posed
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from hhmr_engine.hand.dof import LIMITS
 from hhmr_engine.hand.fit import FittedHand, fit_skinned
 from hhmr_engine.hand.frame import palm_frame
 from hhmr_engine.hand.template import UNIT, HandTemplate
-from tests.engine.hand.conftest import Posed
+from tests.engine.hand.posed import Posed
 
 COUNT = 4
 

@@ -7,7 +7,7 @@ import torch
 from hhmr_engine.hand.frame import palm_frame, palm_targets
 from hhmr_engine.hand.rotation import rotation_matrix
 from hhmr_engine.hand.template import UNIT, HandTemplate
-from tests.engine.hand.conftest import Posed
+from tests.engine.hand.posed import Posed
 
 
 def test_a_moved_hand_is_the_same_hand(tensors: HandTemplate, posed: Posed) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from hhmr_engine.hand.hierarchy import geodesic_distance, mesh_edges
 from hhmr_engine.hand.seam import BLEND, SeamBlend
 from hhmr_engine.hand.template import HandTemplate
-from tests.engine.hand.conftest import Posed
+from tests.engine.hand.posed import Posed
 
 
 def _cut(template: HandTemplate) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from hhmr_engine.hand.rotation import rotation_matrix
 from hhmr_engine.hand.skeleton import FINGER_BONES, FINGER_JOINTS, JOINT_PARENTS, LONG_FINGERS
 from hhmr_engine.hand.skinning import skin
 from hhmr_engine.hand.template import HandTemplate
-from tests.engine.hand.conftest import Posed
+from tests.engine.hand.posed import Posed
 
 BONES = list(range(1, 21))
 

@@ -11,7 +11,7 @@ import pytest
 from hhmr_engine.hand.build import triangles
 from hhmr_engine.hand.hierarchy import mesh_edges
 from hhmr_engine.hand.template import DEFAULT_PATH, HandTemplate, load_template
-from tests.engine.hand.conftest import Posed
+from tests.engine.hand.posed import Posed
 
 
 def test_the_mesh_is_the_one_that_is_promised(template: HandTemplate) -> None:

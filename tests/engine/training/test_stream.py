@@ -69,9 +69,19 @@ def test_the_same_seed_gives_the_same_hands_and_goes_on_where_it_was(template: H
     assert torch.equal(one.next(5), other.next(5))
     assert not torch.equal(one.next(5), third.next(5))
     other.next(5)
-    state = other.state()
-    third.restore({**state, "pool": state["pool"].copy()})
+    third.restore(other.state())
     assert torch.equal(third.next(5), one.next(5))
+
+
+def test_it_goes_on_to_the_next_renewal_too(template: HandTemplate) -> None:
+    """What is owed to the pool belongs to the state: both renew it after as many hands."""
+    one, other = _stream(template, 3, refresh=1.0), _stream(template, 4, refresh=1.0)
+    one.poses(1)
+    one.poses(CHUNK - 10)
+    other.restore(one.state())
+    before = one.pool
+    assert all(np.array_equal(a, b) for a, b in zip(one.poses(20), other.poses(20), strict=True))
+    assert np.array_equal(one.pool, other.pool) and not np.array_equal(one.pool, before)
 
 
 def test_the_pool_is_renewed_and_bounded(template: HandTemplate) -> None:
