@@ -16,7 +16,7 @@ import torch
 from hhmr_engine.engine import DEFAULT_WEIGHTS, Engine
 from hhmr_engine.evaluation.chart import draw_curves
 from hhmr_engine.evaluation.figures import QUICK, Size, measure
-from hhmr_engine.evaluation.report import as_markdown, write_between
+from hhmr_engine.evaluation.report import as_markdown, summary, write_between
 from hhmr_engine.training.train import data_cache
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -52,7 +52,7 @@ def main() -> None:
         f" {hands['synthetic']} synthetic and {hands['recordings']} recorded hands, eight draws each;"
         f" {figures.details['refused']} requests were refused."
     )
-    text = f"{head}\n\n{as_markdown(figures.rows)}"
+    text = f"{head}\n\n{summary(figures.rows)}\n\n{as_markdown(figures.rows)}"
     print(text)
     picture = DOCS / "curves.png" if arguments.write else arguments.out.with_suffix(".png")
     draw_curves(figures.curves, picture)

@@ -56,9 +56,9 @@ def of_data(template: HandTemplate, hands: np.ndarray, reference: np.ndarray) ->
 def chirality(template: HandTemplate, vertices: NDArray, thumb_joint: int = THUMB_CMC) -> NDArray[np.float64]:
     """[N] sign of (thumb x index) . palm normal: 1 for right hands [N,V,3], -1 for left or inside-out ones.
 
-    thumb and index: from the wrist to the thumb's root and to the index's knuckle. The palm normal goes from the skin
-    of the hand's back to that of its palm. (The faces' winding can't tell: area vectors flip with a mirror as
-    the cross product does.)
+    thumb and index: from the wrist to the thumb's root and to the index's knuckle. The palm normal goes from
+    the skin of the hand's back to that of its palm. (The faces' winding can't tell: area vectors flip with a
+    mirror as the cross product does.)
     """
     joints = template.regressor @ vertices
     thumb, index = joints[:, thumb_joint] - joints[:, 0], joints[:, INDEX_MCP] - joints[:, 0]

@@ -66,6 +66,20 @@ def as_markdown(rows: list[Row]) -> str:
     return "\n\n".join(parts)
 
 
+def summary(rows: list[Row]) -> str:
+    """How much of what was asked holds, and what does not, as Markdown."""
+    asked = [row for row in rows if row.holds is not None]
+    short = [row for row in asked if not row.holds]
+    text = f"{len(asked) - len(short)} of {len(asked)} figures hold."
+    if short:
+        text += " These fall short:\n\n" + "\n".join(
+            f"- {row.section}: {row.what}: {number(row.network)} (wanted {row.wanted},"
+            f" Gaussian {number(row.gaussian) or 'has none'})"
+            for row in short
+        )
+    return text
+
+
 def write_between(path: Path, name: str, text: str) -> None:
     """Replace what stands between `<!-- name -->` and `<!-- end name -->` in a document.
 

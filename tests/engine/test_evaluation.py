@@ -24,7 +24,7 @@ from hhmr_engine.evaluation.curves import Curve, missing_joints, noisy_joints
 from hhmr_engine.evaluation.figures import ratio_error
 from hhmr_engine.evaluation.generation import chirality, generation, of_data
 from hhmr_engine.evaluation.meshes import LEFT_OUT, Seam, kept_without, mesh_inpainting, random_cuts
-from hhmr_engine.evaluation.report import Row, as_markdown, number, write_between
+from hhmr_engine.evaluation.report import Row, as_markdown, number, summary, write_between
 from hhmr_engine.evaluation.skeletons import full_skeleton, hidden_fingers, hidden_joints, rank_correlation
 from hhmr_engine.evaluation.testset import (
     TestHands,
@@ -251,6 +251,7 @@ def test_a_table_says_what_holds(tmp_path: Path) -> None:
     text = as_markdown(rows)
     assert "| error, mm | <= 1 | 0.50 | 2.00 | 0.25 |  | yes |" in text
     assert "| score |  | 123 |  |  |  | **no** |" in text
+    assert summary(rows).startswith("1 of 2 figures hold.") and "- A: score: 123 " in summary(rows)
     assert [number(v) for v in (float("nan"), 1000.0, 9.999, 0.0)] == ["", "1,000", "10.0", "0.00"]
     document = tmp_path / "results.md"
     document.write_text("above\n<!-- figures -->\nold\n<!-- end figures -->\nbelow\n")
