@@ -108,6 +108,7 @@ def test_a_draw_does_not_depend_on_how_many_are_asked_for(engine: Engine, method
     """Bit by bit, and its score too: within a batch and across batches."""
     ask = replace(ASK, method=method, diverse=False)
     many = engine.run(replace(ask, count=19))
+    assert len(np.unique(many.vertices[:, 0], axis=0)) == 19
     for count in (1, 3, 10):
         few = engine.run(replace(ask, count=count))
         for a, k in enumerate(few.draw):
