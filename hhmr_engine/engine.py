@@ -174,7 +174,9 @@ class Engine:
             given = np.asarray(request.vertices, np.float32) * flip
             vertices = SeamBlend(self.arrays, observation.kept.cpu().numpy())(vertices, given)
         crossing = self.intersection.percentage(vertices)
-        scores = score(residual * UNIT * 1e3, request.rho, crossing, draws.consistency)
+        # What the given part does to itself is in all of them, and none of their faults.
+        own = crossing.min() if observation.kept.any() else 0.0
+        scores = score(residual * UNIT * 1e3, request.rho, crossing - own, draws.consistency)
         joints = (self.arrays.regressor @ vertices).astype(np.float32)
         best = choose(scores, joints / unit, request.count, request.diverse)
         return Hypotheses(

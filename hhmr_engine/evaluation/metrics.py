@@ -145,7 +145,7 @@ def edge_length_error(predicted: NDArray, truth: NDArray, edges: NDArray) -> Arr
         np.linalg.norm(m[..., edges[:, 0], :] - m[..., edges[:, 1], :], axis=-1)
         for m in (_points(predicted), _points(truth))
     ]
-    return np.abs(lengths[0] - lengths[1]) / np.maximum(lengths[1], np.finfo(np.float64).tiny)
+    return np.abs(lengths[0] - lengths[1]) / np.maximum(lengths[1], 1e-300)
 
 
 def interior_edges(faces: NDArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -17,12 +17,14 @@ from .rotation import rotation_matrix
 from .skinning import skin
 from .template import UNIT, HandTemplate
 
-ROUNDS = 10
-PARTS = [len(dof.DOFS), 10, 19, 7]  # angles, shape, log lengths, frame
+ROUNDS = 9
+# Angles, shape, log lengths, axis offsets (all bones but the wrist), frame. The offsets let in hands whose joints
+# turn about other axes than ours, as recorded hands' do.
+PARTS = [len(dof.DOFS), 10, 19, 57, 7]
 STEP = 1e-3  # of the forward differences
-NETWORK_SIGMA = 1.5e-3 / UNIT  # how far the network's nodes are to be believed
-NODE_WEIGHT = 0.3  # neighbouring nodes say the same thing several times
-DEVIATION = {"angles": 1.0, "shape": 1.0, "lengths": 0.12, "limits": 0.03}
+NETWORK_SIGMA = 1.0e-3 / UNIT  # how far the network's nodes are to be believed
+NODE_WEIGHT = 0.4  # neighbouring nodes say the same thing several times
+DEVIATION = {"angles": 1.0, "shape": 1.0, "lengths": 0.12, "offsets": 0.08, "limits": 0.03}
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def fit_skinned(
     limits = torch.from_numpy(dof.LIMITS).to(nodes)
 
     def residuals(p: Tensor, goal: Tensor) -> Tensor:
-        angles, beta, lengths, _ = p.split(PARTS, 1)
+        angles, beta, lengths, offsets, _ = p.split(PARTS, 1)
         posed = _posed(small, p)
         outside = torch.relu(limits[:, 0] - angles) + torch.relu(angles - limits[:, 1])
         terms = (
@@ -55,6 +57,7 @@ def fit_skinned(
             outside / DEVIATION["limits"],
             beta / DEVIATION["shape"],
             lengths / DEVIATION["lengths"],
+            offsets / DEVIATION["offsets"],
         )
         return torch.cat([term.flatten(1) for term in terms], 1)
 
@@ -72,8 +75,15 @@ def fit_skinned(
         parameters = torch.where(better[:, None], tried, parameters)
         current = torch.where(better[:, None], found, current)
         damping = torch.where(better, damping * 0.2, damping * 8).clamp(1e-6, 1e3)
-    angles = parameters[:, : PARTS[0]]
-    return FittedHand(_posed(template, parameters), angles, dof.rotations(template, angles))
+    angles, _, _, offsets, _ = parameters.split(PARTS, 1)
+    rotations = dof.rotations(template, angles, _of_bones(offsets))
+    return FittedHand(_posed(template, parameters), angles, rotations)
+
+
+def _of_bones(offsets: Tensor) -> Tensor:
+    """Rotation vectors [n,20,3] of all bones; the wrist, which is the frame, has none."""
+    by_bone = offsets.unflatten(1, (19, 3))
+    return torch.cat([torch.zeros_like(by_bone[:, :1]), by_bone], 1)
 
 
 def _jacobian(
@@ -87,10 +97,10 @@ def _jacobian(
 
 
 def _posed(template: HandTemplate, p: Tensor) -> Tensor:
-    """Vertices [n,V,3] of parameters [n,60], in the palm frame's UNIT."""
-    angles, beta, lengths, frame = p.split(PARTS, 1)
+    """Vertices [n,V,3] of parameters [n,sum(PARTS)], in the palm frame's UNIT."""
+    angles, beta, lengths, offsets, frame = p.split(PARTS, 1)
     stretched = torch.cat([torch.ones_like(lengths[:, :1]), torch.exp(lengths)], 1)
-    vertices, _ = skin(template, dof.rotations(template, angles), beta, stretched)
+    vertices, _ = skin(template, dof.rotations(template, angles, _of_bones(offsets)), beta, stretched)
     centred = (vertices - template.heads[9]) / UNIT
     turned = centred @ rotation_matrix(frame[:, 3:6]).mT
     return torch.exp(frame[:, 6])[:, None, None] * turned + frame[:, None, :3]
