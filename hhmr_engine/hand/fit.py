@@ -18,8 +18,8 @@ from .skinning import skin
 from .template import UNIT, HandTemplate
 
 ROUNDS = 9
-# Angles, shape, log lengths, axis offsets (all bones but the wrist), frame. The offsets let in hands whose joints
-# turn about other axes than ours, as recorded hands' do.
+# Angles, shape, log lengths, axis offsets (all bones but the wrist), frame. The offsets let in hands whose
+# joints turn about other axes than ours, as recorded hands' do.
 PARTS = [len(dof.DOFS), 10, 19, 57, 7]
 STEP = 1e-3  # of the forward differences
 NETWORK_SIGMA = 1.0e-3 / UNIT  # how far the network's nodes are to be believed
