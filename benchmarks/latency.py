@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hhmr_engine.data.sampler import sample_angles
 from hhmr_engine.diffusion.schedule import Schedule
 from hhmr_engine.draws import FIRST, LAST, Sampler
 from hhmr_engine.engine import DEFAULT_WEIGHTS, Engine, Request
@@ -31,8 +32,12 @@ from hhmr_engine.evaluation.metrics import aligned_error
 from hhmr_engine.evaluation.report import number, table, write_between
 from hhmr_engine.evaluation.skeletons import hidden_joints
 from hhmr_engine.evaluation.testset import synthetic_hands
+from hhmr_engine.hand.intersection import SelfIntersection
+from hhmr_engine.hand.skeleton import PARENTS
+from hhmr_engine.hand.template import load_template
 from hhmr_engine.model.graph_unet import GraphDenoiser
 from hhmr_engine.observation import observe_joints
+from hhmr_engine.sheet import sheet_png
 from hhmr_engine.wire import PROTOCOL, Decoder, encode
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -57,6 +62,7 @@ def main() -> None:
         *requests(engine, arguments.repeat),
         *network_alone(engine, arguments.repeat),
         *fitting(engine, arguments.repeat),
+        *parts(engine, arguments.repeat),
         *start,
     ]
     cells = [
@@ -155,6 +161,23 @@ def fitting(engine: Engine, repeat: int) -> list[Line]:
         ("ratio per hypothesis: one fit / an eighth of a request", "", one / (ours / HYPOTHESES), None),
         ("PA-MPVPE of the fits on one full skeleton, mm", "", fitted, None),
         ("PA-MPVPE of the network's draws on it, mm", "", error, None),
+    ]
+
+
+def parts(engine: Engine, repeat: int) -> list[Line]:
+    """What a request, a training and a command consist of, each alone."""
+    hands = engine.run(Request("generate", count=HYPOTHESES, method="gaussian"))
+    check = SelfIntersection(hands.faces, load_template().weights, np.array(PARENTS))
+    crossing = median(lambda: check.pairs(hands.vertices), repeat)
+    sheet = median(lambda: sheet_png(hands), max(3, repeat // 3))
+    poses = 1000 / median(lambda: sample_angles(1000, np.random.default_rng(5)), max(3, repeat // 3))
+    command = [sys.executable, "-m", "hhmr_engine", "--help"]
+    usage = median(lambda: subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL), 3)
+    return [
+        (f"self-intersection of {HYPOTHESES} hands, s", "<= 0.06", crossing, crossing <= 0.06),
+        (f"contact sheet of {HYPOTHESES} hands, s", "<= 1", sheet, sheet <= 1),
+        ("poses drawn for training per second", ">= 750", poses, poses >= 750),
+        ("hhmr --help, s", "<= 2", usage, usage <= 2),
     ]
 
 

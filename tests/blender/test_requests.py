@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -391,27 +390,13 @@ def test_log_that_cannot_be_written_stops_nothing(hand: bpy.types.Object) -> Non
     assert sys.platform != "linux" or "log" in session.engine().log_note
 
 
-# ---------------------------------------------------------------- time
-
-
-def test_an_idle_tick_and_the_way_to_the_keys_are_short(hand: bpy.types.Object) -> None:
+def test_an_idle_tick_does_nothing(hand: bpy.types.Object) -> None:
     keep_palm(hand)
-    bpy.context.scene.hhmr.count = 8
     press(bpy.ops.hhmr.complete)
-    ticks = []
-    for _ in range(200):
-        start = time.perf_counter()
+    pump.poll()
+    drawn, notice, client, names = pump._drawn, session.notice, session.client, keys(hand)
+    for _ in range(20):
         pump.poll()
-        ticks.append(time.perf_counter() - start)
-    assert np.median(ticks) < 0.002
-
-    extra = []
-    for _ in range(5):
-        start = time.perf_counter()
-        bpy.ops.hhmr.complete()
-        while session.busy:
-            job = session.run.job
-            pump.poll()
-            time.sleep(0.001)
-        extra.append(time.perf_counter() - start - job.result[0]["seconds"])
-    assert min(extra) < 0.05, f"{1000 * min(extra):.0f} ms beside the engine's own time"
+    assert pump._drawn is drawn  # nothing was redrawn
+    assert session.run is None and session.notice is notice and session.client is client
+    assert client.state == "ready" and not client.busy and keys(hand) == names

@@ -1,18 +1,18 @@
-"""Every engine that does what it should not: the job fails with a sentence, and no poll takes long."""
+"""Every engine that does what it should not: the job fails with a sentence, and no poll waits for it."""
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 Make = Callable[..., Any]
-# Far above what a poll takes, and far below what a person sees: this computer may be busy.
-LONGEST_POLL = 0.1
 
 
 @pytest.mark.parametrize(
@@ -37,11 +37,10 @@ LONGEST_POLL = 0.1
 def test_the_job_fails_and_says_why(hostile: Make, wait_for: Make, engine: list[str], said: str) -> None:
     client = hostile(*engine)
     job = client.submit({"task": "generate"})
-    longest = wait_for(lambda: job.finished, client.poll)
+    wait_for(lambda: job.finished, client.poll)
     assert job.state == "failed" and job.error.code == "engine_failed"
     assert said in job.error.message
     assert client.state == "failed" and job.error.message in client.error
-    assert longest < LONGEST_POLL
 
 
 def test_the_log_of_a_death_comes_with_the_job(hostile: Make, wait_for: Make) -> None:
@@ -56,7 +55,7 @@ def test_an_engine_that_says_nothing_is_given_up(hostile: Make, wait_for: Make) 
     job = client.submit({"task": "generate"})
     client.poll()
     assert client.state == "starting"
-    wait_for(lambda: job.finished, client.poll, patience=2)
+    wait_for(lambda: job.finished, client.poll)
     assert job.error.message == "The engine was started and said nothing for 0.5 s."
 
 
@@ -80,15 +79,17 @@ def test_a_protocol_that_is_no_number_is_a_state_too(hostile: Make, wait_for: Ma
 
 
 def test_a_hanging_engine_is_ended_when_a_cancel_has_no_answer(hostile: Make, wait_for: Make) -> None:
-    client = hostile("hangs", cancel_timeout=0.5)
+    client = hostile("hangs", cancel_timeout=3600)
     job = client.submit({"task": "generate"})
     wait_for(lambda: job.state == "running", client.poll)
     client.cancel(job)
     client.cancel(job)
-    start = time.monotonic()
-    longest = wait_for(lambda: job.finished, client.poll, patience=2)
+    for _ in range(20):
+        client.poll()
+    assert not job.finished  # it has its time to answer
+    client._cancel_timeout = 0.1
+    wait_for(lambda: job.finished, client.poll)
     assert job.state == "cancelled" and job.error is None
-    assert time.monotonic() - start > 0.4 and longest < LONGEST_POLL
     assert client.state == "stopped" and client.error == ""
     wait_for(lambda: not client.busy, client.poll)
 
@@ -98,26 +99,37 @@ def test_stop_ends_even_an_engine_that_ignores_everything(hostile: Make, wait_fo
     job = client.submit({"task": "generate"})
     wait_for(lambda: job.state == "running", client.poll)
     process = client._process
-    start = time.monotonic()
     client.stop()
-    assert time.monotonic() - start < 3
     assert process.reaped() and job.state == "cancelled" and client.state == "stopped"
 
 
 @pytest.mark.parametrize("what", ["frames", "progress", "stderr"])
-def test_a_flood_costs_bounded_polls_and_a_cancel_ends_it(hostile: Make, wait_for: Make, what: str) -> None:
+def test_a_flood_costs_bounded_polls_and_a_cancel_ends_it(
+    hostile: Make, wait_for: Make, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    from hhmr_blender.client import pipes, process
+
     client = hostile("floods", what, cancel_timeout=0.5)
     job = client.submit({"task": "generate"})
     wait_for(lambda: job.state == "running", client.poll)
-    costs = []
-    for _ in range(100):
-        start = time.perf_counter()
-        client.poll()
-        costs.append(time.perf_counter() - start)
-        time.sleep(0.002)
-    assert np.median(costs) < 0.004 and max(costs) < LONGEST_POLL
+    # By a clock that moves on with each look at it, a poll has time for five pieces.
+    clock, taken, each = itertools.count(0, process.POLL_BUDGET / 5), [], []
+
+    def read_some(fd: int, limit: int) -> bytes | None:
+        taken.append(pipes.read_some(fd, limit))
+        return taken[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(process, "read_some", read_some)
+        patch.setattr(process, "time", SimpleNamespace(perf_counter=clock.__next__, monotonic=time.monotonic))
+        for _ in range(100):
+            taken.clear()
+            client.poll()
+            each.append(len(taken))
+            assert all(len(data or b"") <= process.HEADER_SLICE for data in taken)
+    assert 0 < max(each) <= 5 and not job.finished
     client.cancel(job)
-    wait_for(lambda: job.finished, client.poll, patience=2)
+    wait_for(lambda: job.finished, client.poll)
     assert job.state == "cancelled"
 
 
@@ -130,16 +142,18 @@ def test_the_log_of_a_flood_does_not_fill_the_disk(
     monkeypatch.setattr(process, "LOG_CHECK", 0.02)
     client = hostile("floods", "stderr")
     client.submit({"task": "generate"})
-    largest, log = 0, tmp_path / "engine.log"
-    deadline = time.monotonic() + 1.5
-    while time.monotonic() < deadline:
+    log, emptied = tmp_path / "engine.log", []
+
+    def poll() -> None:
+        before = log.stat().st_size
         client.poll()
-        largest = max(largest, log.stat().st_size)
-        time.sleep(0.005)
+        if log.stat().st_size < before:
+            emptied.append(before)
+
+    # What arrives between two looks may stay.
+    wait_for(lambda: len(emptied) >= 5, poll)
     client.stop()
-    # Some 500 MB a second come; what arrives between two looks may stay.
-    assert 0 < largest < 300e6
-    assert log.stat().st_size <= 1 << 20
+    assert min(emptied) > 1 << 20 and log.stat().st_size <= 1 << 20
 
 
 def test_a_result_that_is_no_hand_fails_the_job(hostile: Make, wait_for: Make) -> None:
@@ -173,16 +187,14 @@ def test_a_large_request_to_an_engine_that_does_not_read_freezes_nothing(
 ) -> None:
     client = hostile("never_reads", cancel_timeout=0.3)
     big = np.zeros((20_000_000, 3), np.float32)  # 240 MB
-    start = time.perf_counter()
     job = client.submit({"task": "inpaint"}, {"vertices": big})
-    assert time.perf_counter() - start < LONGEST_POLL
-    longest = wait_for(lambda: job.state == "running", client.poll)
-    deadline = time.monotonic() + 0.3
-    longest = max(longest, wait_for(lambda: time.monotonic() > deadline, client.poll))
+    wait_for(lambda: job.state == "running", client.poll)
+    for _ in range(100):
+        client.poll()
     assert client._process.unsent > 200e6
     client.cancel(job)
-    longest = max(longest, wait_for(lambda: job.finished, client.poll, patience=2))
-    assert job.state == "cancelled" and longest < LONGEST_POLL
+    wait_for(lambda: job.finished, client.poll)
+    assert job.state == "cancelled"
 
 
 def test_a_crash_costs_one_job_and_the_next_gets_a_new_engine(hostile: Make, wait_for: Make) -> None:

@@ -1,9 +1,8 @@
-"""Self-intersection against an exact brute force in whole numbers, hand-made cases, and a time limit."""
+"""Self-intersection against an exact brute force in whole numbers, and hand-made cases."""
 
 from __future__ import annotations
 
 import itertools
-import time
 
 import numpy as np
 import pytest
@@ -207,6 +206,7 @@ def test_the_shipped_hand_at_rest_does_not_intersect_itself() -> None:
 
 def test_grouping_faces_by_segment_changes_nothing_that_is_found(posed_hands: Tubes) -> None:
     vertices, check = posed_hands
+    assert len(check.faces) == 3196
     sharing = sharing_vertex(check.faces)
     everything = intersecting_pairs(vertices, check.faces, sharing)
     assert np.array_equal(check.pairs(vertices, adjacent=True), everything)
@@ -219,17 +219,3 @@ def test_grouping_faces_by_segment_changes_nothing_that_is_found(posed_hands: Tu
     found = turned.pairs(vertices[::-1])
     found[:, 0] = len(vertices) - 1 - found[:, 0]
     assert np.array_equal(found[np.argsort(found[:, 0], kind="stable")], check.pairs(vertices))
-
-
-def test_eight_hands_take_well_under_60_ms(posed_hands: Tubes) -> None:
-    vertices, check = posed_hands
-    assert len(check.faces) == 3196
-    for adjacent in (False, True):
-        best = np.inf
-        for _ in range(5):
-            start = time.process_time()
-            pairs = check.pairs(vertices, adjacent)
-            best = min(best, time.process_time() - start)
-        assert len(pairs) > 0
-        # 60 ms is the aim on one thread of a laptop; a shared test machine gets twice that.
-        assert best < 0.12

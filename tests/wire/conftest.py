@@ -25,7 +25,7 @@ def engine_environment() -> dict[str, str]:
 
 
 class Peer:
-    """A client that blocks, with patience of ten seconds."""
+    """A client that blocks, with patience of thirty seconds."""
 
     def __init__(self, *arguments: str, stderr: Any = subprocess.PIPE) -> None:
         command = [sys.executable, str(SCRIPT), *arguments]
@@ -44,7 +44,7 @@ class Peer:
         self.stdin.write(data)
         self.stdin.flush()
 
-    def until(self, done: Callable[[dict[str, Any]], bool], patience: float = 10.0) -> list[Frame]:
+    def until(self, done: Callable[[dict[str, Any]], bool], patience: float = 30.0) -> list[Frame]:
         """The frames up to the first one for which `done(message)` holds, that one last."""
         deadline = time.monotonic() + patience
         taken: list[Frame] = []

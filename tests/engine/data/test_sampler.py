@@ -1,6 +1,4 @@
-"""Sampled poses are reproducible, within limits, varied, fast, and free of penetrating skin."""
-
-import time
+"""Sampled poses are reproducible, within limits, varied, and free of penetrating skin."""
 
 import numpy as np
 import pytest
@@ -58,11 +56,3 @@ def test_skin_of_different_segments_does_not_penetrate(sampled: np.ndarray) -> N
     pairs = SelfIntersection(template.faces, template.weights, np.array(PARENTS)).pairs(vertices)
     far = np.linalg.norm(centre[pairs[:, 1]] - centre[pairs[:, 2]], axis=1) > CREASE
     assert len(np.unique(pairs[far, 0])) <= 3
-
-
-def test_sampling_keeps_up_with_training() -> None:
-    rng = np.random.default_rng(5)
-    sample_angles(10, rng)
-    start = time.process_time()
-    sample_angles(1000, rng)
-    assert 1000 / (time.process_time() - start) > 750  # 4,000 to 6,000 on an idle core
