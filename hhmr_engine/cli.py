@@ -38,8 +38,8 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (argparse itself leaves by SystemExit)."""
-    # Threads that wait must sleep, not spin: beside a busy Blender spinning made the network thirty times slower.
-    # Read when torch is first imported.
+    # Threads that wait must sleep, not spin: beside a busy Blender, spinning made the network thirty times
+    # slower. Read when torch is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     args = _parser().parse_args(argv)
     try:
