@@ -1,4 +1,4 @@
-"""Held-out recordings, as an animator would meet them: an armature in Blender, completed by the installed zip."""
+"""Held-out recordings as an animator meets them: an armature in Blender, completed by the installed zip."""
 
 from __future__ import annotations
 
