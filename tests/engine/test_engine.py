@@ -14,12 +14,14 @@ from safetensors.torch import save_file
 
 from hhmr_engine.engine import Cancelled, Engine, Hypotheses, Request, RequestError
 from hhmr_engine.hand import dof
+from hhmr_engine.hand.build import at_resolution
 from hhmr_engine.hand.hierarchy import geodesic_distance, mesh_edges
 from hhmr_engine.hand.rotation import rotation_matrix
 from hhmr_engine.hand.skinning import skin
 from hhmr_engine.hand.template import load_template
+from hhmr_engine.model.checkpoint import save_network
 from hhmr_engine.wire import ERROR_CODES
-from tests.engine.small_network import small_weights
+from tests.engine.small_network import small_network, small_weights
 
 TEMPLATE = load_template()
 FLIP = np.array([-1, 1, 1], np.float32)
@@ -292,6 +294,18 @@ def test_the_engine_says_who_it_is(engine: Engine, tmp_path: Path) -> None:
 def test_without_weights_the_baseline_still_works(tmp_path: Path) -> None:
     engine = Engine(weights=tmp_path / "none.safetensors", threads=1)
     assert engine.run(replace(ASK, method="gaussian")).vertices.shape[0] == 3
+
+
+def test_weights_may_work_on_every_vertex(tmp_path: Path) -> None:
+    """Full resolution: the engine takes its nodes from the weight file, with a network and without."""
+    sizes = (1609, 101, 26)
+    full = at_resolution(TEMPLATE, sizes)
+    network = small_network(full.torch(), sizes=sizes, widths=(8, 16, 16), head=8)
+    save_network(tmp_path / "full.safetensors", network, full, shift=3.0)
+    engine = Engine(weights=tmp_path / "full.safetensors", threads=1)
+    for method in ("network", "gaussian"):
+        found = engine.run(replace(ASK, count=2, method=method, diverse=False))
+        assert found.residual.max() < 3e-3 and np.isfinite(found.vertices).all()
 
 
 def test_a_device_that_is_not_there(weights: Path) -> None:
