@@ -15,6 +15,7 @@ from .arithmetic import flush_denormals
 from .diffusion.schedule import Schedule
 from .draws import Draws, Sampler
 from .hand.build import at_resolution
+from .hand.fit import fit_skinned
 from .hand.frame import PalmFrame
 from .hand.intersection import SelfIntersection
 from .hand.seam import SeamBlend
@@ -160,8 +161,6 @@ class Engine:
             raise RequestError("bad_weights", "The network gave no numbers.", "Reinstall its weights.")
         rotations = None
         if request.fit:
-            from .hand.fit import fit_skinned
-
             nodes = observation.aligned(x, x.unflatten(-1, (-1, 3)))
             rows = observation.points.rows if observation.points else x.new_zeros(0, nodes.shape[1])
             fitted = fit_skinned(self.template, nodes, rows, observation.target, observation.sigma)
