@@ -59,7 +59,7 @@ class HHMR_preferences(bpy.types.AddonPreferences):
     )
 
     def draw(self, context: bpy.types.Context) -> None:
-        from .panels import draw_engine
+        from .panels.engine import draw_engine
 
         layout = self.layout
         layout.use_property_split = True

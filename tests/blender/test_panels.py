@@ -13,6 +13,7 @@ import pytest
 from mathutils import Matrix
 
 from hhmr_blender import panels
+from hhmr_blender.panels import hypotheses, parts
 from hhmr_blender.client.jobs import Job
 from hhmr_blender.problems import MENDS
 from hhmr_blender.session import Notice, Run, Target, session
@@ -105,10 +106,10 @@ def drawn() -> list[str]:
     if ob is not None and ob.type == "MESH" and ob.data.shape_keys is not None:
         rows = SimpleNamespace(bitflag_filter_item=1)
         keys = ob.data.shape_keys
-        shown, _ = panels.HHMR_UL_hypotheses.filter_items(rows, bpy.context, keys, "key_blocks")
+        shown, _ = hypotheses.HHMR_UL_hypotheses.filter_items(rows, bpy.context, keys, "key_blocks")
         for key, flag in zip(keys.key_blocks, shown):
             if flag:
-                draw = panels.HHMR_UL_hypotheses.draw_item
+                draw = hypotheses.HHMR_UL_hypotheses.draw_item
                 draw(rows, bpy.context, layout, keys, key, 0, ob, "active_shape_key_index")
     return layout.texts
 
@@ -154,7 +155,7 @@ def test_progress_of_a_job() -> None:
 def test_every_sentence_fits_the_sidebar() -> None:
     layout = CheckingLayout()
     text = "A sentence that is much too long for one line of a sidebar of the usual width in Blender."
-    panels.wrapped(layout, text, window(280))
+    parts.wrapped(layout, text, window(280))
     assert 3 <= len(layout.texts) <= 6 and " ".join(layout.texts) == text
 
 

@@ -1,0 +1,24 @@
+"""The HHMR tab of the 3D viewport's sidebar. Drawing only: nothing here looks further than the session."""
+
+from __future__ import annotations
+
+import bpy
+
+from . import armature, complete, engine, hypotheses
+
+CLASSES: tuple[type, ...] = (
+    *complete.CLASSES,
+    *armature.CLASSES,
+    *hypotheses.CLASSES,
+    *engine.CLASSES,
+)
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)
