@@ -13,8 +13,8 @@ import pytest
 from mathutils import Matrix
 
 from hhmr_blender import panels
-from hhmr_blender.panels import hypotheses, parts
 from hhmr_blender.client.jobs import Job
+from hhmr_blender.panels import hypotheses, parts
 from hhmr_blender.problems import MENDS
 from hhmr_blender.session import Notice, Run, Target, session
 from hhmr_blender.wire import ERROR_CODES
