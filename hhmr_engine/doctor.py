@@ -15,7 +15,7 @@ from typing import Any
 
 from .version import VERSION
 
-PACKAGES = ("torch", "numpy", "safetensors", "trimesh", "pillow", "tqdm")
+PACKAGES = ("torch", "numpy", "safetensors", "scipy", "trimesh", "pillow", "tqdm")
 _NEEDED_BYTES = 1 << 30  # the engine's promise: it lives in a gigabyte
 _WEIGHTS = Path(__file__).with_name("weights")
 

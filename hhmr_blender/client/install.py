@@ -26,6 +26,7 @@ REQUIREMENTS = (
     "numpy==1.26.4; python_version < '3.13'",
     "numpy==2.5.5; python_version >= '3.13'",
     "safetensors==0.8.0",
+    "scipy==1.17.1",
     "trimesh==5.2.0",
     "pillow==13.0.0",
     "tqdm==4.70.1",
