@@ -84,12 +84,13 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_sampling(command("generate", _generate, "make whole hands from nothing"))
 
-    inpaint = command("inpaint", _inpaint, "complete some joints, or a part of the template's mesh")
-    given = inpaint.add_mutually_exclusive_group(required=True)
-    text = "json or npz: joints [21,3] in metres, null or NaN = unknown"
-    given.add_argument("--joints", type=Path, metavar="FILE", help=text)
-    text = "npz: vertices [V,3] in template order, NaN = missing"
-    given.add_argument("--mesh", type=Path, metavar="FILE", help=text)
+    inpaint = command("inpaint", _inpaint, "complete some joints, or a part of a hand's mesh")
+    text = "json or npz: joints [21,3] in metres, null or NaN = unknown; with a scan, its landmarks"
+    inpaint.add_argument("--joints", type=Path, metavar="FILE", help=text)
+    text = (
+        "a hand or part of one (obj, ply, glb, stl), or npz: vertices [V,3] in template order, NaN = missing"
+    )
+    inpaint.add_argument("--mesh", type=Path, metavar="FILE", help=text)
     text = "npz: keep [V] true or false, or vertex numbers; with --mesh"
     inpaint.add_argument("--keep", type=Path, metavar="FILE", help=text)
     _add_sampling(inpaint)
@@ -125,7 +126,7 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
     text = f"hypotheses, 1 to {MAX_COUNT} (default {usual.count})"
     add("-n", "--count", type=int, metavar="N", help=text)
     add("--seed", type=int, metavar="N", help=f"same seed, same hands (default {usual.seed})")
-    add("--side", choices=SIDES, help=f"which hand (default {usual.side})")
+    add("--side", choices=SIDES, help=f"which hand (default {usual.side}; of a scan it is found)")
     add("--steps", type=int, metavar="N", help=f"denoising steps, 1 to {MAX_STEPS} (default {usual.steps})")
     text = f"noise of what is given, 0 to {MAX_RHO:g} millimetres (default {usual.rho:g})"
     add("--rho", type=float, metavar="MM", help=text)
@@ -154,22 +155,29 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
 
 
 def _generate(args: argparse.Namespace) -> int:
-    return _sample(args, "generate", None, None)
+    return _sample(args, "generate", {})
 
 
 def _inpaint(args: argparse.Namespace) -> int:
-    from .inputs import InputError, read_joints, read_mesh
+    from .inputs import SURFACES, InputError, read_joints, read_mesh, read_surface
 
     if args.keep is not None and args.mesh is None:
         raise InputError("--keep says which vertices of a mesh are kept: give --mesh with it.")
+    if args.mesh is None and args.joints is None:
+        raise InputError("Nothing is given to complete: give --joints or --mesh.")
+    condition: dict[str, Any] = {}
     if args.joints is not None:
-        return _sample(args, "inpaint", read_joints(args.joints), None)
-    return _sample(args, "inpaint", None, read_mesh(args.mesh, args.keep))
+        condition["joints"] = read_joints(args.joints)
+    if args.mesh is not None and args.mesh.suffix.lower() in SURFACES:
+        names = ("surface", "triangles", "keep")
+        condition |= dict(zip(names, read_surface(args.mesh, args.keep)))
+        condition["side"] = getattr(args, "side", "auto")
+    elif args.mesh is not None:
+        condition["vertices"] = read_mesh(args.mesh, args.keep)
+    return _sample(args, "inpaint", condition)
 
 
-def _sample(
-    args: argparse.Namespace, task: str, joints: np.ndarray | None, vertices: np.ndarray | None
-) -> int:
+def _sample(args: argparse.Namespace, task: str, condition: dict[str, Any]) -> int:
     """Ask the engine, then write the files; nothing is computed for a place that can't be written to."""
     from .inputs import InputError, output_paths
 
@@ -177,7 +185,7 @@ def _sample(
     from .engine import Request
 
     chosen = {name: getattr(args, name) for name in _REQUEST_FIELDS if hasattr(args, name)}
-    request = Request(task=task, joints=joints, vertices=vertices, **chosen)
+    request = Request(task=task, **(chosen | condition))
     found = _run(_make_engine(args), request)
     try:
         _write(found, request, paths)
@@ -210,8 +218,10 @@ def _write(found: Hypotheses, request: Request, paths: dict[str, Path]) -> None:
     from .sheet import Given, sheet_png
 
     kept = None if request.vertices is None else np.isfinite(request.vertices).all(1)
+    if found.covered is not None:
+        kept = found.covered
     picture = sheet_png(found, Given(request.joints, kept))
-    contents = {".npz": npz_bytes(found), ".glb": glb_bytes(found), ".png": picture}
+    contents = {".npz": npz_bytes(found), ".glb": glb_bytes(found, request.triangles), ".png": picture}
     write_files({paths[suffix]: content for suffix, content in contents.items()})
 
 

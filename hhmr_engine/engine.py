@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -27,6 +29,9 @@ from .observation import Observation, node_prior, observe_joints, observe_nothin
 from .request import Cancelled, Hypotheses, Request, RequestError, check
 from .selection import choose, score
 from .version import VERSION
+
+if TYPE_CHECKING:
+    from .foreign import ForeignHand
 
 __all__ = ["Cancelled", "Engine", "Hypotheses", "Request", "RequestError"]
 
@@ -80,8 +85,17 @@ class Engine:
         """Hypotheses for a request. Raises RequestError, or between steps what on_step raises (Cancelled)."""
         started = time.perf_counter()
         check(request, len(self.arrays.vertices))
+        foreign = None
+        if request.surface is not None:
+            from .foreign import ForeignHand  # with scipy, which nothing else here needs
+
+            foreign = ForeignHand(self.arrays, request)
+            request = replace(request, side=foreign.side)
         flip = np.array([-1, 1, 1], np.float32) if request.side == "left" else np.ones(3, np.float32)
-        observation = self._observe(request, flip)
+        if foreign is not None:
+            observation = foreign.observation(self.template, request.rho)
+        else:
+            observation = self._observe(request, flip)
         network = self.network() if request.method == "network" else None
         sampler = Sampler(self.template, self.prior, network, observation, request)
         pool = POOL * request.count if request.diverse else request.count
@@ -92,7 +106,7 @@ class Engine:
                 on_step(done, total, shown)
 
         draws = sampler.draw(pool, report)
-        return self._finish(request, observation, draws, flip, started)
+        return self._finish(request, observation, foreign, draws, flip, started)
 
     def network(self) -> tuple[GraphDenoiser, Schedule]:
         """The network and its schedule; raises RequestError when the weights are missing or don't fit."""
@@ -152,6 +166,7 @@ class Engine:
         self,
         request: Request,
         observation: Observation,
+        foreign: ForeignHand | None,
         draws: Draws,
         flip: np.ndarray,
         started: float,
@@ -169,7 +184,10 @@ class Engine:
         unit = float(observation.frame.scale[0])  # metres in the user's space per UNIT
         residual = observation.residual(x).cpu().numpy()
         vertices = self._world(observation, x)
-        if observation.kept.any():
+        if foreign is not None:
+            motions = foreign.motions(vertices)
+            vertices = foreign.template_like(motions)
+        elif observation.kept.any():
             given = np.asarray(request.vertices, np.float32) * flip
             vertices = SeamBlend(self.arrays, observation.kept.cpu().numpy())(vertices, given)
         crossing = self.intersection.percentage(vertices)
@@ -178,6 +196,7 @@ class Engine:
         scores = score(residual * UNIT * 1e3, request.rho, crossing - own, draws.consistency)
         joints = (self.arrays.regressor @ vertices).astype(np.float32)
         best = choose(scores, joints / unit, request.count, request.diverse)
+        followed = {} if foreign is None else foreign.follow(motions[best])
         return Hypotheses(
             vertices=(vertices * flip)[best].astype(np.float32),
             joints=(joints * flip)[best],
@@ -191,6 +210,7 @@ class Engine:
             side=request.side,
             seconds=time.perf_counter() - started,
             rotations=None if rotations is None else rotations[best].astype(np.float32),
+            **followed,
         )
 
 

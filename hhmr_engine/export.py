@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .engine import Hypotheses
 
 _FLOAT32 = 5126  # glTF's componentType
+WHOLE = 0.9  # of the template: a mesh that covers so much of it has every finger
 _SKIN = (0.76, 0.42, 0.30, 1.0)  # linear
 
 
@@ -24,37 +25,43 @@ def npz_bytes(found: Hypotheses) -> bytes:
 
     `vertices [n, V, 3]`, `faces [F, 3]`, `joints [n, 21, 3]`, `residual [n]` (metres, on what was given),
     `self_intersection [n]` (per cent of faces, adjacent segments left out), `score [n]`, `draw [n]` (which
-    draw of the seed), `spread [21]` (metres), `seed`, `side`, and `rotations [n, 20, 3, 3]` after a fit.
+    draw of the seed), `spread [21]` (metres), `seed`, `side`; `rotations [n, 20, 3, 3]` after a fit; of a
+    hand of another topology `bound [n, M, 3]`, its own vertices, `carried [n, 21, 3]`, the joints that were
+    given with it, and `covered [V]`, which template vertices lie on it.
     """
     arrays: dict[str, Any] = {
         name: np.asarray(getattr(found, name), np.float32)
         for name in ("vertices", "joints", "residual", "self_intersection", "score", "spread")
     }
     arrays |= {name: np.asarray(getattr(found, name), np.int32) for name in ("faces", "draw")}
-    if found.rotations is not None:
-        arrays["rotations"] = np.asarray(found.rotations, np.float32)
+    for name in ("rotations", "bound", "carried", "covered"):
+        if getattr(found, name) is not None:
+            arrays[name] = getattr(found, name)
     buffer = io.BytesIO()
     np.savez(buffer, seed=np.int64(found.seed), side=np.str_(found.side), **arrays)
     return buffer.getvalue()
 
 
-def glb_bytes(found: Hypotheses) -> bytes:
+def glb_bytes(found: Hypotheses, triangles: NDArray | None = None) -> bytes:
     """A binary glTF with one mesh, the best hypothesis, and a morph target "Hypothesis k" for each of them.
 
-    Blender imports the targets as shape keys. Vertex order is the template's. Coordinates are written as
-    they are; glTF calls Y up, so Blender's importer turns what was given with Z up by a quarter.
+    The mesh is the template's; where all of a hand of another topology was given, with `triangles [F, 3]`, it
+    is that one. Blender imports the targets as shape keys. Coordinates are written as they are; glTF calls Y
+    up, so Blender's importer turns what was given with Z up by a quarter.
     """
     import trimesh
 
-    vertices = np.asarray(found.vertices, np.float32)
-    normals = vertex_normals(vertices, found.faces)
+    vertices, faces = np.asarray(found.vertices, np.float32), found.faces
+    if found.bound is not None and triangles is not None and np.mean(found.covered) > WHOLE:
+        vertices, faces = np.asarray(found.bound, np.float32), triangles
+    normals = vertex_normals(vertices, faces)
     names = [f"Hypothesis {k + 1}" for k in range(len(vertices))]
     material = trimesh.visual.material.PBRMaterial(
         name="Skin", baseColorFactor=_SKIN, metallicFactor=0.0, roughnessFactor=0.55
     )
     mesh = trimesh.Trimesh(
         vertices[0],
-        found.faces,
+        faces,
         vertex_normals=normals[0],
         process=False,
         visual=trimesh.visual.TextureVisuals(material=material),

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .hand.skeleton import JOINT_NAMES
 
 SUFFIXES = (".npz", ".glb", ".png")
+SURFACES = (".obj", ".ply", ".glb", ".gltf", ".stl", ".off")
 _MAX_BYTES = 256 * 1024 * 1024
 
 
@@ -41,6 +42,36 @@ def read_joints(path: Path) -> NDArray[np.float32]:
     if unknown.all():
         raise InputError(f"No joint in {path} is known: give at least a few, or use 'hhmr generate'.")
     return joints
+
+
+def read_surface(
+    path: Path, keep: Path | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.bool_] | None]:
+    """Vertices `[M, 3]`, triangles `[F, 3]` and what is kept `[M]` of any mesh file that trimesh reads.
+
+    Several meshes in one file become one. `keep` as in `read_mesh`; without it all of the mesh is kept.
+    """
+    import trimesh
+
+    if not path.is_file():
+        raise InputError(f"There is no file {path}: check the name.")
+    if path.stat().st_size > _MAX_BYTES:
+        raise InputError(f"{path} is larger than {_MAX_BYTES >> 20} MiB: give one hand only.")
+    try:
+        mesh = trimesh.load_mesh(path, process=False)
+    except Exception as exc:  # noqa: BLE001 every reader of trimesh has its own faults
+        reason = " ".join(str(exc).split())[:120] or type(exc).__name__
+        raise InputError(
+            f"{path} cannot be read as a mesh ({reason}): export it again as glb or ply."
+        ) from exc
+    faces = getattr(mesh, "faces", None)
+    if faces is None or len(faces) == 0:
+        raise InputError(f"{path} has no faces: give a mesh, not points or curves.")
+    vertices = _finite_or_nan(np.asarray(mesh.vertices), path, "vertices")
+    if np.isnan(vertices).any():
+        raise InputError(f"{path} has vertices that are no numbers: export it again.")
+    mask = None if keep is None else _read_keep(keep, len(vertices))
+    return vertices, np.asarray(faces, np.int32), mask
 
 
 def read_mesh(path: Path, keep: Path | None = None) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .request import Cancelled, Hypotheses, Request, RequestError
-from .wire import ERROR_CODES, RESULT_ARRAYS, Arrays, Message, check_result
+from .wire import ERROR_CODES, REQUEST_DTYPES, RESULT_ARRAYS, Arrays, Message, check_result
 
 # How numpy, torch on a CPU, on CUDA and on Apple's GPUs say it.
 OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "unable to allocate")
@@ -25,7 +25,7 @@ def parse_request(message: Message, arrays: Arrays) -> Request:
         if name not in types:
             hint = "Update the engine, or leave it out."
             raise RequestError("bad_request", f"The request has a field '{name}' that is unknown here.", hint)
-        if not is_a(value, types[name]):
+        if not is_a(value, types[name], REQUEST_DTYPES.get(name, "float32")):
             wanted = getattr(types[name], "__name__", str(types[name]))
             found = f"{value.dtype} array" if isinstance(value, np.ndarray) else f"{value!r:.60}"
             text = f"The request's '{name}' must be {wanted}, and is {found}."
@@ -35,10 +35,10 @@ def parse_request(message: Message, arrays: Arrays) -> Request:
     return Request(**given)
 
 
-def is_a(value: Any, wanted: Any) -> bool:
+def is_a(value: Any, wanted: Any, dtype: str = "float32") -> bool:
     """Whether a value off the wire may stand in a field of this type: finite numbers, no bool for an int."""
     if isinstance(value, np.ndarray):
-        return isinstance(value, wanted) and value.dtype == np.float32
+        return isinstance(value, wanted) and value.dtype.name == dtype
     if wanted is float:
         return type(value) in (int, float) and math.isfinite(value)
     if wanted is int:
@@ -53,7 +53,10 @@ def result_frame(found: Hypotheses) -> tuple[Message, Arrays]:
         if getattr(found, name) is not None
     }
     check_result(arrays)
-    message = {"type": "result", "seed": int(found.seed), "side": found.side, "seconds": float(found.seconds)}
+    message: Message = {"type": "result", "seed": int(found.seed), "side": found.side}
+    message["seconds"] = float(found.seconds)
+    if found.fitted is not None:
+        message["fitted"] = float(found.fitted)
     return message, arrays
 
 

@@ -190,6 +190,28 @@ def observe_vertices(template: HandTemplate, vertices: Tensor, rho: float) -> Ob
     return Observation(operator, frame.to_palm(points[None])[0], sigmas, joints, joint_sigma, kept, frame)
 
 
+def observe_surface(
+    template: HandTemplate, hand: Tensor, rows: Tensor, sigma: Tensor, kept: Tensor, rho: float
+) -> Observation:
+    """A foreign hand that the template was laid onto: hand [V,3], in any frame and scale.
+
+    rows [K,V]: the points of it that are known, sigma [K] their noise in millimetres at hand scale beside
+    `rho`; kept [V] bool: what of the template is known, for the joints it shows.
+    """
+    noise = torch.hypot(sigma, torch.full_like(sigma, rho)) * (1e-3 / UNIT)
+    points = rows @ hand
+    _check_spread(points)
+    operator = PointOperator(template, node_prior(template), rows)
+    rigid = rows @ template.weights[:, list(PALM_BONES)].sum(1) > 0.9
+    sigmas = noise.clamp_min(REGRESSION_NOISE) * max(1.0, len(points) / INDEPENDENT) ** 0.5
+    frame = find_frame(operator, points, sigmas, rigid)
+    covered = covered_joints(template, kept)
+    joints = frame.to_palm((template.regressor @ hand)[None])[0]
+    joints = torch.where(covered[:, None], joints, torch.nan)
+    joint_sigma = torch.where(covered, max(rho * 1e-3 / UNIT, REGRESSION_NOISE), torch.inf)
+    return Observation(operator, frame.to_palm(points[None])[0], sigmas, joints, joint_sigma, kept, frame)
+
+
 def covered_joints(template: HandTemplate, kept: Tensor) -> Tensor:
     """Which joints [...,21] a partial mesh shows: those whose regressor reads kept vertices [...,V] alone."""
     support = template.regressor.abs()

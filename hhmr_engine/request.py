@@ -8,6 +8,7 @@ import numpy as np
 
 TASKS = ("generate", "inpaint")
 SIDES = ("right", "left")
+AUTO = "auto"  # a side too, of a surface: it is found
 METHODS = ("network", "gaussian")
 SAMPLERS = ("dpm", "ddim")
 GUIDANCES = ("preconditioned", "x0", "xt", "none")
@@ -15,6 +16,8 @@ MAX_COUNT = 64
 MAX_STEPS = 250
 MAX_RHO = 50.0
 MAX_WEIGHT = 5.0
+MAX_SURFACE = 2_000_000  # vertices
+MAX_BOUND = 20_000_000  # vertices of all hypotheses of a surface: what one frame of the wire can carry
 
 
 class Cancelled(Exception):
@@ -41,6 +44,10 @@ class Request:
     rho: float = 1.0  # noise of what is observed, millimetres at the template's hand size
     joints: np.ndarray | None = None  # [21,3], NaN = unknown
     vertices: np.ndarray | None = None  # [V,3] in template order, NaN = missing
+    # Or a hand of another topology, or a part of one; `joints` beside it are landmarks: its rig's, or a few.
+    surface: np.ndarray | None = None  # [M,3]
+    triangles: np.ndarray | None = None  # [F,3] int32 into surface
+    keep: np.ndarray | None = None  # [M] bool: what of the surface is right; all of it where not given
     method: str = "network"  # "gaussian" is the closed-form baseline
     sampler: str = "dpm"
     guidance: str = "preconditioned"
@@ -66,13 +73,18 @@ class Hypotheses:
     side: str
     seconds: float
     rotations: np.ndarray | None = None  # [n,20,3,3] local bone rotations of the right hand's rig, with `fit`
+    # Of a surface:
+    bound: np.ndarray | None = None  # [n,M,3] its own vertices, posed like each hypothesis
+    carried: np.ndarray | None = None  # [n,21,3] the joints given beside it, moved along; NaN stays NaN
+    covered: np.ndarray | None = None  # [V] bool: template vertices that lie on the surface
+    fitted: float | None = None  # millimetres at hand size: how well the template was laid onto it
 
 
 def check(request: Request, vertex_count: int) -> None:
     """Raise RequestError for anything about the request itself that can't be done."""
     for value, allowed, what in (
         (request.task, TASKS, "task"),
-        (request.side, SIDES, "side"),
+        (request.side, SIDES if request.surface is None else (*SIDES, AUTO), "side"),
         (request.method, METHODS, "method"),
         (request.sampler, SAMPLERS, "sampler"),
         (request.guidance, GUIDANCES, "guidance"),
@@ -92,33 +104,64 @@ def check(request: Request, vertex_count: int) -> None:
         if not low <= number <= high:
             text = f"The {what} is {number:g}."
             raise RequestError("bad_request", text, f"Choose one from {low} to {high:g}.")
-    if request.task == "generate" and (request.joints is not None or request.vertices is not None):
+    given = [name for name in ("joints", "vertices", "surface") if getattr(request, name) is not None]
+    if request.task == "generate" and given:
         raise RequestError("bad_request", "Generating takes no condition.", "Use inpaint to complete a hand.")
     if request.task == "inpaint":
-        _check_condition(request, vertex_count)
+        if not given:
+            raise RequestError(
+                "no_condition", "No joints and no mesh were given.", "Select what is to be kept."
+            )
+        if "vertices" in given and len(given) > 1:
+            other = "joints" if "joints" in given else "another mesh"
+            text = f"Both a template's mesh and {other} were given."
+            raise RequestError("bad_request", text, "Give one of them.")
+        for name in given:
+            _check_points(name, getattr(request, name), vertex_count)
+        if request.surface is not None:
+            _check_surface(request)
 
 
-def _check_condition(request: Request, vertex_count: int) -> None:
-    given = [a for a in (request.joints, request.vertices) if a is not None]
-    if not given:
-        raise RequestError("no_condition", "No joints and no mesh were given.", "Select what is to be kept.")
-    if len(given) > 1:
-        raise RequestError("bad_request", "Both joints and a mesh were given.", "Give one of them.")
-    array = given[0]
-    code = "bad_joints" if request.joints is not None else "bad_mesh"
-    if request.joints is not None and array.shape != (21, 3):
-        found = "x".join(map(str, array.shape))
-        text = f"Joints must be 21 x 3 numbers, not {found}."
-        raise RequestError("bad_joints", text, "Use the OpenPose order.")
-    if request.vertices is not None and array.shape != (vertex_count, 3):
-        found = "x".join(map(str, array.shape))
+def _check_points(name: str, array: np.ndarray, vertex_count: int) -> None:
+    code = "bad_joints" if name == "joints" else "bad_mesh"
+    found = "x".join(map(str, array.shape))
+    if name == "joints" and array.shape != (21, 3):
+        raise RequestError(code, f"Joints must be 21 x 3 numbers, not {found}.", "Use the OpenPose order.")
+    if name == "vertices" and array.shape != (vertex_count, 3):
         text = f"The mesh must have {vertex_count} x 3 coordinates in the template's order, not {found}."
-        raise RequestError("bad_mesh", text, "Start from the HHMR hand.")
-    if np.isinf(array).any():
-        raise RequestError(code, "A coordinate is infinite.", "Give finite numbers, or NaN for the unknown.")
+        raise RequestError(code, text, "Start from the HHMR hand.")
+    if name == "surface" and (array.ndim != 2 or array.shape[1] != 3):
+        raise RequestError(code, f"A surface must be n x 3 coordinates, not {found}.", "Give its vertices.")
+    if np.isinf(array).any() or (name == "surface" and np.isnan(array).any()):
+        what = "infinite" if name != "surface" else "not a number"
+        hint = "Give finite numbers, or NaN for the unknown." if name != "surface" else "Give finite numbers."
+        raise RequestError(code, f"A coordinate is {what}.", hint)
     known = np.isfinite(array).all(1)
     if not known.any():
         raise RequestError("no_condition", "Nothing of the hand is known.", "Select what is to be kept.")
     if np.abs(array[known]).max() > 1e6:
         text = "A coordinate lies over 1,000 km away."
         raise RequestError(code, text, "Apply the object's scale and try again.")
+
+
+def _check_surface(request: Request) -> None:
+    assert request.surface is not None
+    size, triangles, keep = len(request.surface), request.triangles, request.keep
+    if size > MAX_SURFACE:
+        text = f"The mesh has {size:,} vertices."
+        raise RequestError("too_many", text, f"Give the hand alone, of {MAX_SURFACE:,} at most.")
+    if size * request.count > MAX_BOUND:
+        text = f"{request.count} hypotheses of {size:,} vertices are too much at once."
+        raise RequestError("too_many", text, f"Ask for {MAX_BOUND // size} or fewer.")
+    if triangles is None or triangles.ndim != 2 or triangles.shape[1] != 3 or len(triangles) == 0:
+        raise RequestError("bad_mesh", "The mesh has no triangles.", "Give a mesh with faces.")
+    if triangles.min() < 0 or triangles.max() >= size:
+        raise RequestError(
+            "bad_mesh", "A triangle names a vertex that is not there.", "Export the mesh again."
+        )
+    if keep is not None and keep.shape != (size,):
+        found = "x".join(map(str, keep.shape))
+        text = f"What is kept must be {size} times true or false, not {found}."
+        raise RequestError("bad_request", text, "Give one for each vertex.")
+    if keep is not None and not keep.any():
+        raise RequestError("no_condition", "Nothing of the hand is kept.", "Select what is to be kept.")

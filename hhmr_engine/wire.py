@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 # Another major number is another language; a higher minor one only adds messages and fields.
-PROTOCOL = (1, 0)
+PROTOCOL = (1, 1)
 
 MAX_HEADER = 64 * 1024  # bytes of the JSON line
 MAX_PAYLOAD = 256 * 1024 * 1024  # bytes of all arrays of a frame
@@ -38,7 +38,7 @@ ERROR_CODES = {
     "bad_request": "The request has a field or a value that the engine does not know.",
     "no_condition": "Nothing of the hand was given to complete.",
     "bad_joints": "The joints are not those of a hand.",
-    "bad_mesh": "The mesh is not the template hand or a part of it.",
+    "bad_mesh": "The mesh is no hand, or no part of one.",
     "degenerate": "The joints or vertices lie on a line or in one point, so they fix no hand.",
     "too_many": "More was asked for than the engine can do at once.",
     "wrong_topology": "The weights belong to another hand mesh.",
@@ -49,7 +49,11 @@ ERROR_CODES = {
     "internal": "The engine made a mistake; its log says more.",
 }
 
-# The arrays of a result: name -> (dtype, shape). n hypotheses, v vertices, f faces: each the same throughout.
+# What isn't float32 among the arrays of a request.
+REQUEST_DTYPES = {"triangles": "int32", "keep": "bool"}
+
+# The arrays of a result: name -> (dtype, shape). n hypotheses, v vertices, f faces, m vertices of the surface
+# that was given: each the same throughout.
 RESULT_ARRAYS: dict[str, tuple[str, tuple[int | str, ...]]] = {
     "vertices": ("float32", ("n", "v", 3)),
     "joints": ("float32", ("n", 21, 3)),
@@ -60,8 +64,11 @@ RESULT_ARRAYS: dict[str, tuple[str, tuple[int | str, ...]]] = {
     "draw": ("int32", ("n",)),
     "rotations": ("float32", ("n", 20, 3, 3)),
     "spread": ("float32", (21,)),
+    "bound": ("float32", ("n", "m", 3)),
+    "carried": ("float32", ("n", 21, 3)),
+    "covered": ("bool", ("v",)),
 }
-OPTIONAL_RESULT_ARRAYS = frozenset({"rotations"})
+OPTIONAL_RESULT_ARRAYS = frozenset({"rotations", "bound", "carried", "covered"})
 
 Message = dict[str, Any]
 Arrays = dict[str, np.ndarray]
@@ -229,8 +236,9 @@ def check_result(arrays: Arrays) -> None:
             have = f"{array.dtype.name} {list(array.shape)}"
             raise WireError(f"the result's '{name}' is {have}, not {dtype} {list(wanted)}")
         sizes.update({d: length for d, length in zip(shape, array.shape) if isinstance(d, str)})
-    if not (np.isfinite(arrays["vertices"]).all() and np.isfinite(arrays["joints"]).all()):
-        raise WireError("the result's vertices or joints are not all finite")
+    for name in ("vertices", "joints", "bound"):
+        if name in arrays and not np.isfinite(arrays[name]).all():
+            raise WireError(f"the result's {name} are not all finite")
     faces = arrays["faces"]
     if faces.size and not (faces.min() >= 0 and faces.max() < sizes["v"]):
         raise WireError("the result's faces name vertices that it has not")
