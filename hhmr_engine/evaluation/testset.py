@@ -59,15 +59,18 @@ def synthetic_hands(template: HandTemplate, count: int) -> TestHands:
     return _placed(template, vertices, np.full(count, "sampled"), np.full(count, np.nan), rng)
 
 
-def recorded_hands(template: HandTemplate, recordings: list[Retargeted], per_source: int) -> TestHands:
+def recorded_hands(
+    template: HandTemplate, recordings: list[Retargeted], per_source: int, split: str = TEST
+) -> TestHands:
     """Held-out frames of every source on our hand with its calibration: the truth is our fitted mesh.
 
-    Up to `per_source` frames of each, evenly over its test split; frames of a gap belong to nobody.
+    Up to `per_source` frames of each, evenly over its test split (or VALIDATION, to choose settings by);
+    frames of a gap belong to nobody.
     """
     rng = generator(RECORDED_SEED)
     meshes, sources, residuals = [], [], []
     for recording in recordings:
-        rows = np.flatnonzero(recording.split == TEST)
+        rows = np.flatnonzero(recording.split == split)
         rows = rows[np.linspace(0, len(rows) - 1, min(per_source, len(rows))).round().astype(int)]
         offsets = recording.calibration.offsets.astype(np.float32)
         lengths = np.tile(recording.calibration.lengths.astype(np.float32), (len(rows), 1))
