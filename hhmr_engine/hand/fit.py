@@ -14,7 +14,7 @@ from torch import Tensor
 
 from . import dof
 from .rotation import rotation_matrix
-from .skinning import skin
+from .skinning import blend, bone_transforms, rest_shape
 from .template import UNIT, HandTemplate
 
 ROUNDS = 9
@@ -27,80 +27,126 @@ NODE_WEIGHT = 0.4  # neighbouring nodes say the same thing several times
 DEVIATION = {"angles": 1.0, "shape": 1.0, "lengths": 0.12, "offsets": 0.08, "limits": 0.03}
 
 
+Residuals = Callable[[Tensor, Tensor], Tensor]  # parameters [m,P], each one's goal [m,...] -> [m,R]
+
+
 @dataclass(frozen=True)
 class FittedHand:
-    """vertices [n,V,3] in the space of the targets, angles [n,24], local bone rotations [n,20,3,3]."""
+    """vertices [n,V,3] in the space of the targets, angles [n,24], local bone rotations [n,20,3,3].
+
+    parameters [n,P]: all that poses and places it, as `placed_bones` takes it.
+    """
 
     vertices: Tensor
     angles: Tensor
     rotations: Tensor
+    parameters: Tensor
 
 
 def fit_skinned(
-    template: HandTemplate, nodes: Tensor, rows: Tensor, target: Tensor, sigma: Tensor
+    template: HandTemplate,
+    nodes: Tensor,
+    rows: Tensor,
+    target: Tensor,
+    sigma: Tensor,
+    rounds: int = ROUNDS,
 ) -> FittedHand:
     """Fit to nodes [n,N,3] and to points rows [M,N] @ nodes ~ target [M,3] with noise sigma [M]; UNIT.
 
     Levenberg-Marquardt over 24 angles, 10 shape components, 19 bone lengths and a similarity; all at once.
     """
     small = template.on_nodes()
-    limits = torch.from_numpy(dof.LIMITS).to(nodes)
 
     def residuals(p: Tensor, goal: Tensor) -> Tensor:
         angles, beta, lengths, offsets, _ = p.split(PARTS, 1)
         posed = _posed(small, p)
-        outside = torch.relu(limits[:, 0] - angles) + torch.relu(angles - limits[:, 1])
         terms = (
             (posed - goal) * (NODE_WEIGHT / NETWORK_SIGMA),
             (rows @ posed - target) / sigma[:, None],
             angles / DEVIATION["angles"],
-            outside / DEVIATION["limits"],
+            beyond_limits(angles) / DEVIATION["limits"],
             beta / DEVIATION["shape"],
             lengths / DEVIATION["lengths"],
             offsets / DEVIATION["offsets"],
         )
         return torch.cat([term.flatten(1) for term in terms], 1)
 
-    parameters = nodes.new_zeros(len(nodes), sum(PARTS))
-    damping = nodes.new_full((len(nodes),), 1e-2)
-    current = residuals(parameters, nodes)
-    for _ in range(ROUNDS):
-        j = _jacobian(residuals, parameters, nodes, current)
+    start = nodes.new_zeros(len(nodes), sum(PARTS))
+    everything = torch.arange(sum(PARTS), device=nodes.device)
+    parameters, _ = levenberg_marquardt(residuals, start, nodes, everything, rounds)
+    angles, _, _, offsets, _ = parameters.split(PARTS, 1)
+    rotations = dof.rotations(template, angles, _of_bones(offsets))
+    return FittedHand(_posed(template, parameters), angles, rotations, parameters)
+
+
+def levenberg_marquardt(
+    residuals: Residuals, start: Tensor, goal: Tensor, free: Tensor, rounds: int = ROUNDS
+) -> tuple[Tensor, Tensor]:
+    """Least squares from `start` [n,P] over the parameters `free` [F] (columns), every row by itself.
+
+    Derivatives are forward differences, all rows and parameters in one batch. Returns the parameters [n,P]
+    and the sums of squares [n].
+    """
+    parameters = start
+    damping = start.new_full((len(start),), 1e-2)
+    current = residuals(parameters, goal)
+    for _ in range(rounds):
+        j = _jacobian(residuals, parameters, goal, current, free)
         normal = j.mT @ j
         ridge = torch.diag_embed(damping[:, None] * (normal.diagonal(dim1=1, dim2=2) + 1e-6))
         step = torch.linalg.solve(normal + ridge, (j.mT @ current[..., None])[..., 0])
-        tried = parameters - step
-        found = residuals(tried, nodes)
+        tried = parameters.index_add(1, free, step, alpha=-1)
+        found = residuals(tried, goal)
         better = (found**2).sum(1) < (current**2).sum(1)
         parameters = torch.where(better[:, None], tried, parameters)
         current = torch.where(better[:, None], found, current)
         damping = torch.where(better, damping * 0.2, damping * 8).clamp(1e-6, 1e3)
-    angles, _, _, offsets, _ = parameters.split(PARTS, 1)
-    rotations = dof.rotations(template, angles, _of_bones(offsets))
-    return FittedHand(_posed(template, parameters), angles, rotations)
+    return parameters, (current**2).sum(1)
+
+
+def _jacobian(residuals: Residuals, p: Tensor, goal: Tensor, current: Tensor, free: Tensor) -> Tensor:
+    """[n,residuals,free parameters] by forward differences."""
+    n, count = len(p), len(free)
+    nudge = torch.zeros(count, p.shape[1], dtype=p.dtype, device=p.device)
+    nudge[torch.arange(count), free] = STEP
+    nudged = (p[:, None] + nudge).flatten(0, 1)
+    moved = residuals(nudged, goal.repeat_interleave(count, 0)).unflatten(0, (n, count))
+    return ((moved - current[:, None]) / STEP).mT
+
+
+def beyond_limits(angles: Tensor) -> Tensor:
+    """How far angles [n,24] lie outside what hands can do, radians >= 0."""
+    limits = torch.from_numpy(dof.LIMITS).to(angles)
+    return torch.relu(limits[:, 0] - angles) + torch.relu(angles - limits[:, 1])
+
+
+def placed_bones(template: HandTemplate, p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What parameters p [n,P] do to every bone's rest state: template's metres -> the palm frame's UNIT.
+
+    Returns linear [n,20,3,3], shift [n,20,3] and the posed heads [n,20,3].
+    """
+    angles, beta, lengths, offsets, frame = p.split(PARTS, 1)
+    stretched = torch.cat([torch.ones_like(lengths[:, :1]), torch.exp(lengths)], 1)
+    _, heads, tips = rest_shape(template, beta)
+    turn = dof.rotations(template, angles, _of_bones(offsets))
+    linear, shift, place = bone_transforms(turn, heads, tips, stretched)
+    similarity = (torch.exp(frame[:, 6, None, None]) / UNIT * rotation_matrix(frame[:, 3:6]))[:, None]
+    origin = template.heads[9]
+    shift, place = (
+        ((points - origin)[:, :, None] @ similarity.mT)[:, :, 0] + frame[:, None, :3]
+        for points in (shift, place)
+    )
+    return similarity @ linear, shift, place
+
+
+def _posed(template: HandTemplate, p: Tensor) -> Tensor:
+    """Vertices [n,V,3] of parameters [n,P], in the palm frame's UNIT."""
+    linear, shift, _ = placed_bones(template, p)
+    vertices, _, _ = rest_shape(template, p.split(PARTS, 1)[1])
+    return blend(template.weights, linear, shift, vertices)
 
 
 def _of_bones(offsets: Tensor) -> Tensor:
     """Rotation vectors [n,20,3] of all bones; the wrist, which is the frame, has none."""
     by_bone = offsets.unflatten(1, (19, 3))
     return torch.cat([torch.zeros_like(by_bone[:, :1]), by_bone], 1)
-
-
-def _jacobian(
-    residuals: Callable[[Tensor, Tensor], Tensor], p: Tensor, goal: Tensor, current: Tensor
-) -> Tensor:
-    """[n,residuals,parameters] by forward differences: all hands and parameters in one batch."""
-    n, count = p.shape
-    nudged = (p[:, None] + STEP * torch.eye(count, device=p.device)).flatten(0, 1)
-    moved = residuals(nudged, goal.repeat_interleave(count, 0)).unflatten(0, (n, count))
-    return ((moved - current[:, None]) / STEP).mT
-
-
-def _posed(template: HandTemplate, p: Tensor) -> Tensor:
-    """Vertices [n,V,3] of parameters [n,sum(PARTS)], in the palm frame's UNIT."""
-    angles, beta, lengths, offsets, frame = p.split(PARTS, 1)
-    stretched = torch.cat([torch.ones_like(lengths[:, :1]), torch.exp(lengths)], 1)
-    vertices, _ = skin(template, dof.rotations(template, angles, _of_bones(offsets)), beta, stretched)
-    centred = (vertices - template.heads[9]) / UNIT
-    turned = centred @ rotation_matrix(frame[:, 3:6]).mT
-    return torch.exp(frame[:, 6])[:, None, None] * turned + frame[:, None, :3]

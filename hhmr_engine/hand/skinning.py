@@ -21,8 +21,26 @@ def skin(
     [N,V,3] and joints [N,21,3] (bone heads and fingertips), metres, the wrist bone at its rest place. Give
     `template.torch()` for tensors.
     """
-    xp: Any = np if isinstance(rotations, np.ndarray) else torch
     vertices, heads, tips = rest_shape(template, beta)
+    linear, shift, place = bone_transforms(rotations, heads, tips, lengths)
+    posed = blend(template.weights, linear, shift, vertices)
+    joints = place[:, list(JOINT_BONE)]
+    ends = (linear[:, list(TIP_BONES)] @ tips[..., None])[..., 0] + shift[:, list(TIP_BONES)]
+    keep = [j for j in range(21) if j not in TIP_JOINTS]
+    order = np.argsort(keep + list(TIP_JOINTS))
+    cat = np.concatenate if isinstance(rotations, np.ndarray) else torch.cat
+    return posed, cat([joints[:, keep], ends], 1)[:, order]
+
+
+def bone_transforms(
+    rotations: Array, heads: Array, tips: Array, lengths: Array | None = None
+) -> tuple[Array, Array, Array]:
+    """What every bone does to its rest state: x -> linear x + shift.
+
+    rotations [N,20,3,3] and lengths [N,20] as in `skin`, rest heads [N,20,3] and tips [N,5,3] (N may be 1).
+    Returns linear [N,20,3,3], shift [N,20,3] and the posed heads [N,20,3].
+    """
+    xp: Any = np if isinstance(rotations, np.ndarray) else torch
     # Per bone: the linear part [N,3,3], the posed head [N,3] and the rotation alone [N,3,3].
     world: list[Array] = []
     origin: list[Array] = []
@@ -37,14 +55,8 @@ def skin(
             origin.append(origin[parent] + (world[parent] @ arm)[..., 0])
         world.append(turn[bone] if lengths is None else turn[bone] @ _stretch(xp, heads, tips, bone, lengths))
     linear, place = xp.stack(world, 1), xp.stack(origin, 1)
-    shift = place - (linear @ (heads[..., None] + 0 * place[..., None]))[..., 0]  # x -> linear x + shift
-    posed = _blend(xp, template.weights, linear, shift, vertices)
-    joints = place[:, list(JOINT_BONE)]
-    ends = (linear[:, list(TIP_BONES)] @ tips[..., None])[..., 0] + shift[:, list(TIP_BONES)]
-    keep = [j for j in range(21) if j not in TIP_JOINTS]
-    order = np.argsort(keep + list(TIP_JOINTS))
-    cat = np.concatenate if xp is np else torch.cat
-    return posed, cat([joints[:, keep], ends], 1)[:, order]
+    shift = place - (linear @ (heads[..., None] + 0 * place[..., None]))[..., 0]
+    return linear, shift, place
 
 
 def rest_shape(template: HandTemplate, beta: Array | None) -> tuple[Array, Array, Array]:
@@ -74,10 +86,10 @@ def _stretch(xp: Any, heads: Array, tips: Array, bone: int, lengths: Array) -> A
     return eye + (lengths[:, bone, None, None] - 1) * d[:, :, None] * d[:, None, :]
 
 
-def _blend(xp: Any, weights: Array, linear: Array, shift: Array, vertices: Array) -> Array:
-    """sum_b w_vb (linear_b v + shift_b): [N,V,3]."""
-    n = linear.shape[0]
-    cat = np.concatenate if xp is np else torch.cat
-    affine = cat([linear, shift[..., None]], -1).reshape(n, len(PARENTS), 12)
+def blend(weights: Array, linear: Array, shift: Array, vertices: Array) -> Array:
+    """sum_b w_vb (linear_b v + shift_b): [N,V,3] of weights [V,B], vertices [V,3] or [N,V,3]."""
+    n, bones = linear.shape[:2]
+    cat = np.concatenate if isinstance(linear, np.ndarray) else torch.cat
+    affine = cat([linear, shift[..., None]], -1).reshape(n, bones, 12)
     per_vertex = (weights @ affine).reshape(n, -1, 3, 4)
-    return (per_vertex[..., :3] * vertices[:, :, None, :]).sum(-1) + per_vertex[..., 3]
+    return (per_vertex[..., :3] * vertices[..., None, :]).sum(-1) + per_vertex[..., 3]
