@@ -1,0 +1,51 @@
+"""The last millimetre: a smooth displacement of the fitted hand onto the surface."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array, diags_array, eye_array
+from scipy.sparse.linalg import splu
+from scipy.spatial import cKDTree
+
+from ..hand.hierarchy import mesh_edges
+from ..hand.normals import vertex_normals
+from ..hand.template import HandTemplate
+from .surface import Samples
+
+REACH = 0.006  # metres at hand scale
+STIFFNESS = (8.0, 3.0, 1.0)  # weight of the displacement's Laplacian, round by round
+REST = 1e-3  # weight of no displacement at all, where nothing else is known
+
+
+def fitted_closely(template: HandTemplate, points: NDArray, samples: Samples, size: float) -> NDArray:
+    """points [V,3] moved onto the samples where those are within reach, smoothly in between.
+
+    Minimises |displacement - what its vertex lacks along the surface's normal|^2 + stiffness |Laplacian|^2.
+    """
+    laplacian = _graph_laplacian(len(points), mesh_edges(template.faces))
+    bending = (laplacian.T @ laplacian).tocsc()
+    tree = cKDTree(samples.points)
+    moved = points.astype(np.float64)
+    for stiffness in STIFFNESS:
+        normals = vertex_normals(moved[None], template.faces)[0]
+        distance, near = tree.query(moved, 4)
+        gap = samples.points[near] - moved[:, None]
+        agree = (samples.normals[near] * normals[:, None]).sum(2) > 0.5
+        trust = agree / (1e-6 + distance**2)
+        total = trust.sum(1)
+        mean_gap = ((gap * samples.normals[near]).sum(2) * trust).sum(1) / np.maximum(total, 1e-12)
+        normal = (samples.normals[near] * trust[..., None]).sum(1) / np.maximum(total, 1e-12)[:, None]
+        wanted = mean_gap[:, None] * normal
+        weight = (total > 0) * (1 + (distance[:, 0] / (REACH * size)) ** 2) ** -2.0
+        system = diags_array(weight + REST) + stiffness * bending
+        moved = moved + splu(system.tocsc()).solve(weight[:, None] * wanted)
+    return moved
+
+
+def _graph_laplacian(count: int, edges: NDArray) -> coo_array:
+    """I - D^-1 A [count,count]."""
+    rows, columns = np.concatenate([edges, edges[:, ::-1]]).T
+    degree = np.bincount(rows, minlength=count)
+    adjacency = coo_array((1.0 / degree[rows], (rows, columns)), shape=(count, count))
+    return (eye_array(count) - adjacency).tocsr()

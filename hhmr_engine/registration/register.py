@@ -1,0 +1,82 @@
+"""A foreign hand's surface -> our template on it: `register`."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..hand.template import HandTemplate
+from .articulated import Pose
+from .correspondence import Place, Registration, describe
+from .matching import Matcher, Stage, Target
+from .offset import fitted_closely
+from .starts import different, likely_starts, starts_from_joints
+from .surface import Samples, clean, hand_area, sample
+
+SAMPLES = 4000
+ROUGH, FINE, LAST = 200, 500, 1500  # samples that the fits look at
+CANDIDATES, FINALISTS = 12, 4
+ENOUGH = 8  # joints that fix place and pose without a search
+TYPICAL_SHARE = 0.75  # of a hand's area that a part of one has: the first guess of the scale
+POLISH = Stage(6, (0.008, 0.004), 0.5e-3, offsets=True)
+MIRRORS = {"auto": (0, 1), "right": (0,), "left": (1,)}
+
+
+def register(
+    template: HandTemplate,
+    vertices: NDArray,
+    triangles: NDArray,
+    side: str = "auto",
+    joints: NDArray | None = None,
+) -> Registration:
+    """Lay the template (arrays) onto a surface: vertices [M,3] in any unit, triangles [F,3] wound either way.
+
+    The surface is a hand or a part of one with most of its palm; pose, place, scale and side are found.
+    joints [21,3] in the same space, NaN = unknown, are another rig's: 3 to 6 mm off ours is expected.
+    Raises ValueError with one sentence: what is wrong and what to do.
+    """
+    if side not in MIRRORS:
+        raise ValueError(f'the side must be "auto", "right" or "left", not "{side}".')
+    surface = clean(vertices, triangles)
+    samples = sample(surface, SAMPLES)
+    origin = samples.points.mean(0)
+    matcher = Matcher(template)
+    unit = float(np.sqrt(surface.area / (TYPICAL_SHARE * hand_area(template))))
+    target = _target(samples, origin, unit, joints)
+    with torch.no_grad():
+        pose, mirror = _placed(matcher, target, MIRRORS[side])
+        pose = matcher.refine(pose, target.thinned(LAST), mirror, POLISH)
+        points = matcher.model.points(pose, matcher.model.bones(pose))[0, : matcher.count].numpy()
+    flip = np.array([-1.0 if mirror[0] else 1.0, 1.0, 1.0])
+    hand = Samples((samples.points - origin) / unit * flip, samples.normals * flip, samples.vertex)
+    size = float(pose.grow[0].exp())
+    points = fitted_closely(template, points, hand, size)
+    return describe(template, points, hand, size, Place(surface, origin, unit, flip))
+
+
+def _target(samples: Samples, origin: NDArray, unit: float, joints: NDArray | None) -> Target:
+    flip = np.array([[[1.0, 1.0, 1.0]], [[-1.0, 1.0, 1.0]]])
+    given = np.full((21, 3), np.nan) if joints is None else np.asarray(joints, np.float64)
+    if given.shape != (21, 3):
+        raise ValueError(f"the joints of the surface's rig must be [21,3], not {list(given.shape)}.")
+    arrays = ((samples.points - origin) / unit, samples.normals, (given - origin) / unit)
+    return Target(*(torch.from_numpy((array * flip).astype(np.float32)) for array in arrays))
+
+
+def _placed(matcher: Matcher, target: Target, mirrors: tuple[int, ...]) -> tuple[Pose, Tensor]:
+    """The best hand, roughly fitted, and whether it is mirrored: a batch of one."""
+    known = torch.isfinite(target.joints[0]).all(-1)
+    if int(known.sum()) >= ENOUGH:
+        pose, mirror = starts_from_joints(matcher, target, mirrors)
+    else:
+        pose, mirror = likely_starts(matcher, target, mirrors, CANDIDATES)
+        pose = matcher.refine(pose, target.thinned(ROUGH), mirror, Stage(10, (0.04, 0.01), 2e-3))
+    energy = matcher.energy(pose, target.thinned(FINE), mirror)
+    best = different(pose, mirror, energy, FINALISTS)
+    pose, mirror = pose[best], mirror[best]
+    pose = matcher.refine(pose, target.thinned(FINE), mirror, Stage(10, (0.02, 0.005), 1e-3))
+    energy = matcher.energy(pose, target.thinned(LAST), mirror)
+    best = energy.argmin()[None]
+    return pose[best], mirror[best]
