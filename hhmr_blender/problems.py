@@ -35,6 +35,8 @@ LOG = Mend("hhmr.show_log", "Show Log", "TEXT")
 DIAGNOSTICS = Mend("hhmr.copy_diagnostics", "Copy Diagnostics", "COPYDOWN")
 RIGHT = Mend("hhmr.from_armature", "Right Hand", "NONE", {"side": "RIGHT"})
 LEFT = Mend("hhmr.from_armature", "Left Hand", "NONE", {"side": "LEFT"})
+DETECT = Mend("hhmr.detect_mapping", "Detect", "VIEWZOOM")
+OBJECT_MODE = Mend("object.mode_set", "Object Mode", "OBJECT_DATAMODE", {"mode": "OBJECT"})
 POSE_MODE = Mend("object.mode_set", "Pose Mode", "POSE_HLT", {"mode": "POSE"})
 ONLINE = Mend("hhmr.allow_online", "Online Access", "INTERNET")
 GAUSSIAN = Mend(
@@ -58,6 +60,10 @@ SCENE: dict[str, tuple[Mend, ...]] = {
     "half_hand": (POSE_MODE,),
     "no_bones": (POSE_MODE,),
     "two_hands": (RIGHT, LEFT),
+    "many_hands": (POSE_MODE,),
+    "unsure_hand": (DETECT,),
+    "stale_mapping": (DETECT,),
+    "edit_mode": (OBJECT_MODE,),
 }
 """About what was found in the scene."""
 

@@ -1,9 +1,38 @@
-"""What the user sets for the next request: stored with the scene, as render settings are."""
+"""What the user sets: for the next request, with the scene; which bones are a hand, with its armature."""
 
 from __future__ import annotations
 
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
+
+from .rigs.tables import JOINTS
+
+OVERRIDABLE = {"LIBRARY_OVERRIDABLE"}
+
+
+class HHMR_PG_bones(bpy.types.PropertyGroup):
+    """Name of the bone at each joint."""
+
+    __annotations__ = {
+        joint: StringProperty(name=joint, description="Bone that begins at this joint", override=OVERRIDABLE)
+        for joint in JOINTS
+    }
+
+
+class HHMR_PG_hand(bpy.types.PropertyGroup):
+    """The bones of one hand of an armature."""
+
+    rig: StringProperty(override=OVERRIDABLE)
+    note: StringProperty(override=OVERRIDABLE)
+    read: PointerProperty(type=HHMR_PG_bones, override=OVERRIDABLE)
+    write: PointerProperty(type=HHMR_PG_bones, override=OVERRIDABLE)
+
+
+class HHMR_PG_mapping(bpy.types.PropertyGroup):
+    """Which bones are the hands: stored with the armature object, and wins over what would be found."""
+
+    right: PointerProperty(type=HHMR_PG_hand, override=OVERRIDABLE)
+    left: PointerProperty(type=HHMR_PG_hand, override=OVERRIDABLE)
 
 
 class HHMR_PG_settings(bpy.types.PropertyGroup):
@@ -25,13 +54,23 @@ class HHMR_PG_settings(bpy.types.PropertyGroup):
         description="Which joints of the armature are kept",
         items=[
             ("ALL", "Whole Hand", "Keep every joint of the hand"),
-            (
-                "SELECTED",
-                "Selected Bones",
-                "Keep the palm and the selected fingers; the rest is completed",
-            ),
+            ("FINGERS", "Fingers", "Keep the palm and the fingers chosen below; the rest is completed"),
+            ("SELECTED", "Selected", "Keep the palm and the selected bones; the rest is completed"),
         ],
         default="ALL",
+    )
+    fingers: EnumProperty(
+        name="Fingers",
+        description="Fingers that are kept as they are posed; Shift-click for several",
+        items=[
+            ("THUMB", "Thumb", "Keep the thumb"),
+            ("INDEX", "Index", "Keep the index finger"),
+            ("MIDDLE", "Mid", "Keep the middle finger"),
+            ("RING", "Ring", "Keep the ring finger"),
+            ("PINKY", "Pinky", "Keep the pinky"),
+        ],
+        options={"ENUM_FLAG"},
+        default={"THUMB", "INDEX"},
     )
     side: EnumProperty(
         name="Side",
@@ -42,6 +81,22 @@ class HHMR_PG_settings(bpy.types.PropertyGroup):
             ("LEFT", "Left", "The left hand"),
         ],
         default="AUTO",
+    )
+    mapping_side: EnumProperty(
+        name="Side",
+        description="Hand whose bones are shown",
+        items=[("RIGHT", "Right", "Bones of the right hand"), ("LEFT", "Left", "Bones of the left hand")],
+    )
+    mapping_shows: EnumProperty(
+        name="Bones",
+        items=[
+            ("READ", "Read", "Bones whose pose is read: those that deform"),
+            (
+                "WRITE",
+                "Write",
+                "Controls that take the pose; where the field is empty, the bone that is read",
+            ),
+        ],
     )
     new_side: EnumProperty(
         name="Side",
@@ -95,13 +150,20 @@ class HHMR_PG_settings(bpy.types.PropertyGroup):
     )
 
 
+CLASSES = (HHMR_PG_bones, HHMR_PG_hand, HHMR_PG_mapping, HHMR_PG_settings)
+
+
 def register() -> None:
-    """Add the settings to every scene."""
-    bpy.utils.register_class(HHMR_PG_settings)
+    """Add the settings to every scene, and a mapping to every object."""
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
     bpy.types.Scene.hhmr = PointerProperty(type=HHMR_PG_settings)
+    bpy.types.Object.hhmr_mapping = PointerProperty(type=HHMR_PG_mapping, override=OVERRIDABLE)
 
 
 def unregister() -> None:
-    """Take the settings off again."""
+    """Take them off again."""
+    del bpy.types.Object.hhmr_mapping
     del bpy.types.Scene.hhmr
-    bpy.utils.unregister_class(HHMR_PG_settings)
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import bpy
@@ -10,13 +11,16 @@ from numpy.typing import NDArray
 
 from ..problems import Problem
 from ..rigs import joints as rig_joints
-from ..rigs.detect import Hand, find_hands
+from ..rigs.detect import find_hands
+from ..rigs.hand import SIDES, Hand
 from ..rigs.tables import CHAINS, JOINTS, PALM
+from . import mapping
 
 Array = NDArray[np.float64]
 
 SHORTEST = 1e-4
 """Of the palm's length: a shorter finger segment says nothing about its direction."""
+FINGER_NAMES = ("THUMB", "INDEX", "MIDDLE", "RING", "PINKY")
 
 
 @dataclass(frozen=True)
@@ -26,46 +30,111 @@ class ArmatureHand:
     hand: Hand
     joints: NDArray[np.float32]
     """[21, 3] metres in world space, NaN = unknown."""
+    side: str
+    """As it is seen: that of `hand`, unless the object is mirrored."""
 
 
-def capture(ob: bpy.types.Object, keep: str, side: str) -> ArmatureHand:
-    """Joints of a hand as it is posed now; `keep` is ALL or SELECTED, `side` is AUTO, RIGHT or LEFT.
+def capture(ob: bpy.types.Object, keep: str, side: str, fingers: Collection[str] = ()) -> ArmatureHand:
+    """Joints of a hand as it is posed now; `keep` is ALL, FINGERS or SELECTED, `side` AUTO, RIGHT or LEFT.
 
-    With SELECTED, the wrist and the finger roots, which place the hand, and every finger segment whose bone
-    (or whose control) is selected. Raises Problem: no hand, half of one, two of them, a segment of no length.
+    With FINGERS, the wrist and the finger roots, which place the hand, and the named `fingers` (THUMB to
+    PINKY). With SELECTED, the same palm and every finger segment whose bone (or whose control) is selected.
+    Raises Problem: no hand, half of one, two of them, one that is not sure, a segment of no length.
     """
+    _check_readable(ob)
     picked = selected_bones(ob) if keep == "SELECTED" else None
-    hand = choose(ob, side, picked)
-    joints = posed_joints(ob, hand)
-    _check_lengths(ob, hand, joints)
+    return _captured(ob, choose(ob, side, picked), keep, fingers, picked)
+
+
+def capture_both(ob: bpy.types.Object, keep: str, fingers: Collection[str] = ()) -> list[ArmatureHand]:
+    """Both hands of a character, as `capture` reads each; one where there is only one, or one is selected."""
+    _check_readable(ob)
+    picked = selected_bones(ob) if keep == "SELECTED" else None
+    found = [hand for hand in hands(ob) if hand.whole]
     if picked is not None:
-        joints[~_kept(hand, picked)] = np.nan
-    return ArmatureHand(hand, joints.astype(np.float32))
+        found = [hand for hand in found if _touched(hand, picked)]
+    if len({hand.side for hand in found}) < len(found):
+        raise _several(ob, found)
+    chosen = [choose(ob, seen_side(ob, hand).upper(), picked) for hand in found] or [
+        choose(ob, "AUTO", picked)  # says what is wrong
+    ]
+    return [_captured(ob, hand, keep, fingers, picked) for hand in chosen]
 
 
 def hands(ob: bpy.types.Object) -> list[Hand]:
-    """Hands of an armature, partial ones too. Raises Problem where it is no armature."""
+    """Hands of an armature, partial ones too: those stored in its mapping, else those that are found.
+
+    Raises Problem where it is no armature, or where its mapping names bones that it has no more.
+    """
     armature = ob.data
+    if ob.type == "EMPTY" and ob.instance_collection is not None:
+        raise Problem(
+            "no_armature",
+            f"'{ob.name}' only shows a collection: make a library override of it (Object > Library "
+            "Override), or link its armature, and choose that.",
+        )
     if not isinstance(armature, bpy.types.Armature):
         raise Problem("no_armature", f"'{ob.name}' is not an armature: select the rig of the character.")
-    return find_hands({bone.name: bone.parent.name if bone.parent else None for bone in armature.bones})
+    stored = mapping.stored_hands(ob)
+    if len(stored) == len(SIDES):
+        return stored
+    known = {hand.side for hand in stored}
+    found = [hand for hand in detected_hands(armature) if hand.side not in known]
+    return sorted([*stored, *found], key=lambda hand: SIDES.index(hand.side))
+
+
+def detected_hands(armature: bpy.types.Armature) -> list[Hand]:
+    """Hands that the names and the rest pose of the bones show, whatever is stored."""
+    parents = {bone.name: bone.parent.name if bone.parent else None for bone in armature.bones}
+    heads = {bone.name: np.array(bone.head_local, dtype=float) for bone in armature.bones}
+    tails = {bone.name: np.array(bone.tail_local, dtype=float) for bone in armature.bones}
+    return find_hands(parents, heads, tails)
+
+
+def detected_for(ob: bpy.types.Object) -> list[Hand]:
+    """Hands to store in an armature's mapping, one a side: of several characters that with selected bones.
+
+    Raises Problem where there is none that is whole.
+    """
+    _check_readable(ob)
+    assert isinstance(ob.data, bpy.types.Armature)
+    found = [hand for hand in detected_hands(ob.data) if hand.whole]
+    if not found:
+        raise Problem(
+            "no_hand", f"No hand was found in '{ob.name}': choose its bones in the fields under Mapping."
+        )
+    picked = selected_bones(ob)
+    found.sort(key=lambda hand: not _touched(hand, picked))
+    chosen = [next((hand for hand in found if hand.side == side), None) for side in SIDES]
+    return [hand for hand in chosen if hand is not None]
+
+
+def seen_side(ob: bpy.types.Object, hand: Hand) -> str:
+    """Side of a hand as it is seen: an object with a negative scale shows the other one."""
+    if ob.matrix_world.determinant() >= 0:
+        return hand.side
+    return SIDES[1 - SIDES.index(hand.side)]
 
 
 def choose(ob: bpy.types.Object, side: str, picked: set[str] | None) -> Hand:
-    """The one hand that is meant. Raises Problem where there is none, or where it can't be known which."""
+    """The one hand that is meant; `side` as it is seen: AUTO, RIGHT, LEFT.
+
+    Raises Problem where there is none, or where it can't be known which.
+    """
     found = hands(ob)
     if not found:
         raise Problem(
             "no_hand",
             f"No hand was found in '{ob.name}': its bones are named like none of the rigs known here "
-            "(Rigify, Mixamo, Unreal and others).",
+            "(Rigify, Mixamo, Unreal and others), and no four or five chains of bones lie like fingers. "
+            "Name its bones under Mapping.",
         )
     if side != "AUTO":
-        found = [hand for hand in found if hand.side == side.lower()]
+        found = [hand for hand in found if seen_side(ob, hand) == side.lower()]
         if not found:
             raise Problem("no_hand", f"'{ob.name}' has no {side.lower()} hand: choose the other side.")
     if picked is not None:
-        found = [hand for hand in found if any(hand.joint_of(bone) is not None for bone in picked)]
+        found = [hand for hand in found if _touched(hand, picked)]
         if not found:
             raise Problem(
                 "no_bones",
@@ -74,8 +143,14 @@ def choose(ob: bpy.types.Object, side: str, picked: set[str] | None) -> Hand:
     elif any(hand.whole for hand in found):
         found = [hand for hand in found if hand.whole]
     if len(found) > 1:
-        raise Problem("two_hands", f"'{ob.name}' has two hands: which one?")
+        raise _several(ob, found)
     hand = found[0]
+    if not hand.sure:
+        raise Problem(
+            "unsure_hand",
+            f"The hand of '{ob.name}' was found by its structure alone. {hand.doubt} Press Detect, look "
+            "at the mapping, and try again.",
+        )
     if picked is None and not hand.whole:
         raise Problem(
             "half_hand",
@@ -92,7 +167,7 @@ def choose(ob: bpy.types.Object, side: str, picked: set[str] | None) -> Hand:
 
 
 def posed_joints(ob: bpy.types.Object, hand: Hand) -> Array:
-    """Joints of a hand as it is posed, [21, 3] in world space; NaN where a bone is missing."""
+    """Joints of a hand as it is posed now, [21, 3] in world space; NaN where a bone is missing."""
     assert ob.pose is not None
     rest = rest_joints(ob, hand)
     world = np.full((21, 3), np.nan)
@@ -128,31 +203,61 @@ def selected_bones(ob: bpy.types.Object) -> set[str]:
     }
 
 
-def _kept(hand: Hand, picked: set[str]) -> NDArray[np.bool_]:
-    """Joints [21] that the selected bones hold: both ends of each, and the palm."""
+def _check_readable(ob: bpy.types.Object) -> None:
+    if ob.mode == "EDIT" and ob.type == "ARMATURE":
+        raise Problem("edit_mode", f"'{ob.name}' is in Edit Mode, where it has no pose: leave it with Tab.")
+
+
+def _several(ob: bpy.types.Object, found: list[Hand]) -> Problem:
+    """More hands than one: of both sides, or of several characters in one armature."""
+    if len({hand.side for hand in found}) == len(found):
+        return Problem("two_hands", f"'{ob.name}' has two hands: which one?")
+    wrists = " and ".join(f"'{hand.bones[0]}'" for hand in found)
+    return Problem(
+        "many_hands",
+        f"'{ob.name}' has several {found[0].side} hands ({wrists}): in Pose Mode select bones of the one "
+        "that is meant, and use Selected Bones, or name its bones under Mapping.",
+    )
+
+
+def _captured(
+    ob: bpy.types.Object, hand: Hand, keep: str, fingers: Collection[str], picked: set[str] | None
+) -> ArmatureHand:
+    joints, rest = posed_joints(ob, hand), rest_joints(ob, hand)
+    _check_lengths(ob, hand, joints, rest)
+    kept = np.ones(21, bool)
+    if picked is not None:
+        kept = _held(hand, rest, {hand.joint_of(bone) for bone in picked})
+    elif keep == "FINGERS":
+        chains = [chain for name, chain in zip(FINGER_NAMES, CHAINS) if name in fingers]
+        kept = _held(hand, rest, {joint for chain in chains for joint in chain})
+    joints[~kept] = np.nan
+    return ArmatureHand(hand, joints.astype(np.float32), seen_side(ob, hand))
+
+
+def _touched(hand: Hand, picked: set[str]) -> bool:
+    return any(hand.joint_of(bone) is not None for bone in picked)
+
+
+def _held(hand: Hand, rest: Array, begun: Collection[int | None]) -> NDArray[np.bool_]:
+    """Joints [21] that bones hold which begin at the given joints: both ends of each, and the palm."""
     kept = np.zeros(21, bool)
     kept[list(PALM)] = True
-    for bone in picked:
-        joint = hand.joint_of(bone)
-        if joint is None or joint == 0:
-            continue
-        kept[joint] = True
-        chain = next(chain for chain in CHAINS if joint in chain)
-        if joint != chain[3]:
-            kept[joint + 1] = True
+    kept[[joint for joint in begun if joint]] = True
+    for a, b in rig_joints.segments(hand, rest):
+        if a in begun:
+            kept[b] = True
     return kept
 
 
-def _check_lengths(ob: bpy.types.Object, hand: Hand, joints: Array) -> None:
+def _check_lengths(ob: bpy.types.Object, hand: Hand, joints: Array, rest: Array) -> None:
     if not np.isfinite(joints[[joint for joint in range(21) if hand.bones[joint]]]).all():
         raise Problem("nan", f"The pose of '{ob.name}' holds values that are no numbers: clear its pose.")
     palm = max(float(np.linalg.norm(joints[joint] - joints[0])) for joint in PALM[1:] if hand.bones[joint])
-    for chain in CHAINS:
-        for a, b in zip(chain[:-1], chain[1:]):
-            if np.linalg.norm(joints[b] - joints[a]) <= SHORTEST * palm:
-                bone = rig_joints.owner(hand, a)
-                raise Problem(
-                    "zero_length",
-                    f"The bone '{bone}' of '{ob.name}' has no length "
-                    f"({JOINTS[a]} and {JOINTS[b]} are in one place): give it a length, or clear its scale.",
-                )
+    for a, b in rig_joints.segments(hand, rest):
+        if np.linalg.norm(joints[b] - joints[a]) <= SHORTEST * palm:
+            raise Problem(
+                "zero_length",
+                f"The bone '{hand.bones[a]}' of '{ob.name}' has no length "
+                f"({JOINTS[a]} and {JOINTS[b]} are in one place): give it a length, or clear its scale.",
+            )

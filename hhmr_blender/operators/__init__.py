@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import bpy
 
-from . import add_hand, engine, generate, hypotheses, rig
+from . import add_hand, engine, generate, hypotheses, mapping, rig
 
 CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *add_hand.CLASSES,
     *generate.CLASSES,
     *hypotheses.CLASSES,
     *rig.CLASSES,
+    *mapping.CLASSES,
     *engine.CLASSES,
 )
 

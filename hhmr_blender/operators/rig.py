@@ -43,11 +43,12 @@ class HHMR_OT_from_armature(Asking, bpy.types.Operator):
                 "no_armature", "No object is active: click the armature whose hand is to be completed."
             )
         chosen = context.scene.hhmr
-        found = capture.capture(ob, chosen.bones, chosen.side if self.side == "AS_SET" else self.side)
+        side = chosen.side if self.side == "AS_SET" else self.side
+        found = capture.capture(ob, chosen.bones, side, chosen.fingers)
         # The new hand's origin is the wrist, so that it can be turned about it; numbers stay small, too.
         wrist = found.joints[0].copy()
         target = Target("FREE", Matrix.Translation(Vector(wrist.tolist())), ob.session_uid, ob.name)
-        asked = request(context, "inpaint", found.hand.side)
+        asked = request(context, "inpaint", found.side)
         kept = np.flatnonzero(np.isfinite(found.joints).all(axis=1)).tolist()
         note = {"source": "armature", "armature": ob.name, "kept": kept}
         session.submit(asked, {"joints": found.joints - wrist}, target, note)

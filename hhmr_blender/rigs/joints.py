@@ -7,13 +7,17 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from .detect import Hand
+from .hand import Hand
 from .tables import CHAINS
 
 Array = NDArray[np.float64]
 
 TIP_LENGTH = 0.85
 """Last phalanx to fingertip, of the phalanx before it, where a rig says nothing about its fingertips."""
+TWO_PHALANGES = 1.4
+"""The same for a second bone that stands for both outer phalanges."""
+ONE_PHALANX = 0.9
+"""Of the first bone's length: a second and last bone that is shorter ends at the next joint, not the tip."""
 
 
 def rest_joints(hand: Hand, heads: Mapping[str, Array], tails: Mapping[str, Array]) -> Array:
@@ -23,24 +27,44 @@ def rest_joints(hand: Hand, heads: Mapping[str, Array], tails: Mapping[str, Arra
         if bone:
             joints[joint] = heads[bone]
     for chain in CHAINS:
-        distal = hand.bones[chain[2]]
-        if distal and not hand.bones[chain[3]]:
-            joints[chain[3]] = _tip(joints[chain[1]], heads[distal], tails[distal])
+        phalanges = [joint for joint in chain[:3] if hand.bones[joint]]
+        if len(phalanges) < 2 or hand.bones[chain[3]]:
+            continue
+        before, last = joints[phalanges[-2]], phalanges[-1]
+        end = fingertip(before, joints[last], tails[hand.bones[last]], last == chain[1])
+        short = np.linalg.norm(end - joints[last]) < ONE_PHALANX * np.linalg.norm(joints[last] - before)
+        joints[last + 1 if last < chain[2] and short else chain[3]] = end
     return joints
 
 
 def owner(hand: Hand, joint: int) -> str:
-    """Bone that carries a joint: its own, or for a fingertip without a bone the last phalanx; "" if none."""
-    for chain in CHAINS:
-        if joint == chain[3] and not hand.bones[joint]:
-            return hand.bones[chain[2]]
+    """Bone that carries a joint: its own, or the last one of its finger before it; "" if none."""
+    if joint and not hand.bones[joint]:
+        chain = next(chain for chain in CHAINS if joint in chain)
+        before = [hand.bones[one] for one in chain[: chain.index(joint)] if hand.bones[one]]
+        return before[-1] if before else ""
     return hand.bones[joint]
 
 
-def _tip(before: Array, head: Array, tail: Array) -> Array:
+def segments(hand: Hand, rest: Array) -> list[tuple[int, int]]:
+    """What the finger bones span: joint at which each begins -> joint that it points at, roots first.
+
+    They are neighbours in a finger of three bones; a finger of two skips a joint.
+    """
+    found = []
+    for level in range(3):
+        for chain in CHAINS:
+            ends = [joint for joint in chain[level + 1 :] if np.isfinite(rest[joint]).all()]
+            if hand.bones[chain[level]] and ends:
+                found.append((chain[level], ends[0]))
+    return found
+
+
+def fingertip(before: Array, head: Array, tail: Array, two: bool = False) -> Array:
     """Fingertip of a last phalanx: its tail, unless an importer set that without a meaning.
 
-    At rest the last two phalanges of a finger run on nearly straight and are of like length.
+    At rest the last two phalanges of a finger run on nearly straight and are of like length. The last of
+    `two` bones stands for two phalanges.
     """
     phalanx, bone = head - before, tail - head
     length, reach = float(np.linalg.norm(phalanx)), float(np.linalg.norm(bone))
@@ -49,7 +73,7 @@ def _tip(before: Array, head: Array, tail: Array) -> Array:
     straight = float(phalanx @ bone) > 0.7 * length * reach
     if straight and 0.3 * length < reach < 2.5 * length:
         return tail
-    return head + TIP_LENGTH * phalanx
+    return head + (TWO_PHALANGES if two else TIP_LENGTH) * phalanx
 
 
 def rigid_fit(source: Array, target: Array) -> tuple[Array, float, Array]:

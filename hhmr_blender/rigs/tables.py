@@ -1,4 +1,4 @@
-"""Bone names of the hands of 27 rigs, as data.
+"""Bone names of the hands of known rigs, as data.
 
 A joint is the head of the bone that is named after the phalanx which follows it; a fingertip is the head of a
 leaf bone where the rig has one, else the tail of the third phalanx. In a pattern `{s}` is the side's token
@@ -19,6 +19,7 @@ JOINTS = (
     "pinky_mcp", "pinky_pip", "pinky_dip", "pinky_tip",
 )  # fmt: skip
 CHAINS = ((1, 2, 3, 4), (5, 6, 7, 8), (9, 10, 11, 12), (13, 14, 15, 16), (17, 18, 19, 20))
+FINGERS = ("thumb", "index finger", "middle finger", "ring finger", "pinky")
 PALM = (0, 1, 5, 9, 13, 17)
 """Wrist and the five finger roots: what a rigid palm holds."""
 
@@ -41,6 +42,8 @@ class Rig:
     leaf: tuple[str, str] | None = None
     """Names of the fingertip bones: the thumb's and the fingers' pattern."""
     metacarpal: str | None = None
+    marks: tuple[str, ...] = ()
+    """Bones without which it is another rig that has the same names otherwise."""
     write_to: str | None = None
     """Id of the rig whose bones take the pose, where the bones that are read are constrained."""
 
@@ -54,6 +57,11 @@ class Rig:
             name = "" if i == 0 else self.names[i - 1]
             found += [pattern.format(f=name, i=i, **fill) for pattern in (*phalanges, tip)]
         return found
+
+    def marked(self, side: str) -> list[str]:
+        """Bones that have to be there."""
+        fill = {"s": self.sides[0 if side == "right" else 1], "S": side.capitalize()}
+        return [pattern.format(**fill) for pattern in self.marks]
 
     def metacarpals(self, side: str) -> list[str]:
         """Metacarpal bones of index to pinky, or none."""
@@ -72,7 +80,8 @@ SOMA = "{s}Hand{f}"
 RIGS: tuple[Rig, ...] = (
     Rig("soma77", "NVIDIA SOMA", WORDS, "{s}Hand",
         ("{s}HandThumb1", "{s}HandThumb2", "{s}HandThumb3"), (SOMA + "2", SOMA + "3", SOMA + "4"),
-        ("Index", "Middle", "Ring", "Pinky"), ("{s}HandThumbEnd", SOMA + "End"), SOMA + "1"),
+        ("Index", "Middle", "Ring", "Pinky"), ("{s}HandThumbEnd", SOMA + "End"), SOMA + "1",
+        marks=("{s}HandIndex4", "{s}HandIndexEnd")),
     Rig("rigify_deform", "Rigify", DOTTED, "DEF-hand.{s}",
         ("DEF-thumb.01.{s}", "DEF-thumb.02.{s}", "DEF-thumb.03.{s}"),
         ("DEF-f_{f}.01.{s}", "DEF-f_{f}.02.{s}", "DEF-f_{f}.03.{s}"),
@@ -97,11 +106,15 @@ RIGS: tuple[Rig, ...] = (
     Rig("ready_player_me", "Ready Player Me", WORDS, "{s}Hand",
         ("{s}HandThumb1", "{s}HandThumb2", "{s}HandThumb3"), (SOMA + "1", SOMA + "2", SOMA + "3"),
         ("Index", "Middle", "Ring", "Pinky"), ("{s}HandThumb4", SOMA + "4")),
-    Rig("ue4_mannequin", "Unreal 4 mannequin", SMALL, "hand_{s}",
-        ("thumb_01_{s}", "thumb_02_{s}", "thumb_03_{s}"), ("{f}_01_{s}", "{f}_02_{s}", "{f}_03_{s}")),
+    Rig("human_ik", "HumanIK", WORDS, "{s}Hand",
+        ("{s}HandThumb1", "{s}HandThumb2", "{s}HandThumb3"), (SOMA + "1", SOMA + "2", SOMA + "3"),
+        ("Index", "Middle", "Ring", "Pinky"), ("{s}HandThumbEnd", SOMA + "End"), "{s}InHand{f}",
+        marks=("{s}HandIndexEnd",)),
     Rig("ue5_metahuman", "Unreal 5 Manny / MetaHuman", SMALL, "hand_{s}",
         ("thumb_01_{s}", "thumb_02_{s}", "thumb_03_{s}"), ("{f}_01_{s}", "{f}_02_{s}", "{f}_03_{s}"),
-        metacarpal="{f}_metacarpal_{s}"),
+        metacarpal="{f}_metacarpal_{s}", marks=("index_metacarpal_{s}",)),
+    Rig("ue4_mannequin", "Unreal 4 mannequin", SMALL, "hand_{s}",
+        ("thumb_01_{s}", "thumb_02_{s}", "thumb_03_{s}"), ("{f}_01_{s}", "{f}_02_{s}", "{f}_03_{s}")),
     Rig("vroid", "VRoid Studio", DOTTED, "J_Bip_{s}_Hand",
         ("J_Bip_{s}_Thumb1", "J_Bip_{s}_Thumb2", "J_Bip_{s}_Thumb3"),
         ("J_Bip_{s}_{f}1", "J_Bip_{s}_{f}2", "J_Bip_{s}_{f}3"),
@@ -113,6 +126,9 @@ RIGS: tuple[Rig, ...] = (
         ("CC_Base_{s}_Thumb1", "CC_Base_{s}_Thumb2", "CC_Base_{s}_Thumb3"),
         ("CC_Base_{s}_{f}1", "CC_Base_{s}_{f}2", "CC_Base_{s}_{f}3"),
         ("Index", "Mid", "Ring", "Pinky"), ("CC_Base_{s}_Thumb3_end", "CC_Base_{s}_{f}3_end")),
+    Rig("character_creator_old", "Character Creator (old)", DOTTED, "CC_Base_{s}_Hand",
+        ("CC_Base_{s}_Finger00", "CC_Base_{s}_Finger01", "CC_Base_{s}_Finger02"),
+        ("CC_Base_{s}_Finger{i}0", "CC_Base_{s}_Finger{i}1", "CC_Base_{s}_Finger{i}2")),
     Rig("daz_genesis9", "Daz Genesis 9", SMALL, "{s}_hand",
         ("{s}_thumb1", "{s}_thumb2", "{s}_thumb3"), ("{s}_{f}1", "{s}_{f}2", "{s}_{f}3"),
         ("index", "mid", "ring", "pinky"), metacarpal="{s}_{f}metacarpal"),
@@ -154,6 +170,19 @@ RIGS: tuple[Rig, ...] = (
         ("{s}ThumbProximal", "{s}ThumbIntermediate", "{s}ThumbDistal"),
         ("{s}{f}Proximal", "{s}{f}Intermediate", "{s}{f}Distal"), ("Index", "Middle", "Ring", "Little")),
 )  # fmt: skip
+
+# Skeletons of one hand, whose names tell no side.
+ONE_HANDED: tuple[Rig, ...] = (
+    Rig("webxr", "WebXR", ("", ""), "wrist",
+        ("thumb-metacarpal", "thumb-phalanx-proximal", "thumb-phalanx-distal"),
+        ("{f}-finger-phalanx-proximal", "{f}-finger-phalanx-intermediate", "{f}-finger-phalanx-distal"),
+        leaf=("thumb-tip", "{f}-finger-tip"), metacarpal="{f}-finger-metacarpal"),
+)  # fmt: skip
+
+UNKNOWN = Rig("structure", "unknown names", ("", ""), "", ("", "", ""), ("", "", ""))
+"""A hand that was found by how its bones hang and lie."""
+MAPPED = Rig("mapping", "own mapping", ("", ""), "", ("", "", ""), ("", "", ""))
+"""A hand that the user named bone by bone."""
 
 # Controls of the rigs above whose deforming bones are constrained: written to, never detected.
 CONTROLS: tuple[Rig, ...] = (

@@ -1,0 +1,51 @@
+"""Right or left, by the shape of a hand: fingers bend, and the thumb lies, towards the palm."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .tables import CHAINS
+
+Array = NDArray[np.float64]
+
+ROOTS = (5, 9, 13, 17)
+CLEAR = 8.0
+"""Degrees of `turn` from which a hand shows its side."""
+
+
+def turn(joints: Array) -> float:
+    """How much a hand [21, 3] bends like a right one, degrees; negative: like a left one; NaN: unknown.
+
+    About the axis from pinky to index a right hand's fingers bend by a positive rotation, a left hand's by a
+    negative one. The mean bend of the fingers between the palm and their last phalanx, and half of the angle
+    at which the thumb stands off the palm's plane (it lies on the palm's side).
+    """
+    roots = [joint for joint in ROOTS if np.isfinite(joints[joint]).all()]
+    if len(roots) < 2 or not np.isfinite(joints[0]).all():
+        return float("nan")
+    forward = _unit(joints[roots].mean(axis=0) - joints[0])
+    across = joints[roots[0]] - joints[roots[-1]]
+    across = _unit(across - (across @ forward) * forward)
+    found = [_bend(joints[list(chain)], forward, across) for chain in CHAINS[1:]]
+    bends = [bend for bend in found if np.isfinite(bend)]
+    angle = float(np.mean(bends)) if bends else 0.0
+    thumb = [joint for joint in CHAINS[0] if np.isfinite(joints[joint]).all()]
+    if thumb:
+        reach = _unit(joints[thumb[-1]] - joints[0])
+        angle += 0.5 * float(np.degrees(np.arcsin(np.clip(reach @ np.cross(across, forward), -1, 1))))
+    return angle
+
+
+def _bend(finger: Array, forward: Array, across: Array) -> float:
+    """Rotation about `across` that takes `forward` to the last known phalanx of a finger [4, 3], degrees."""
+    known = finger[np.isfinite(finger).all(axis=1)]
+    if len(known) < 2:
+        return float("nan")
+    last = known[-1] - known[-2]
+    return float(np.degrees(np.arctan2(np.cross(forward, last) @ across, forward @ last)))
+
+
+def _unit(vector: Array) -> Array:
+    length = float(np.linalg.norm(vector))
+    return vector / length if length > 0 else np.full(3, np.nan)
