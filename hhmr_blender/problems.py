@@ -35,6 +35,8 @@ LOG = Mend("hhmr.show_log", "Show Log", "TEXT")
 DIAGNOSTICS = Mend("hhmr.copy_diagnostics", "Copy Diagnostics", "COPYDOWN")
 RIGHT = Mend("hhmr.from_armature", "Right Hand", "NONE", {"side": "RIGHT"})
 LEFT = Mend("hhmr.from_armature", "Left Hand", "NONE", {"side": "LEFT"})
+RIGHT_ON_MESH = Mend("hhmr.complete", "Right Hand", "NONE", {"side": "RIGHT"})
+LEFT_ON_MESH = Mend("hhmr.complete", "Left Hand", "NONE", {"side": "LEFT"})
 DETECT = Mend("hhmr.detect_mapping", "Detect", "VIEWZOOM")
 OBJECT_MODE = Mend("object.mode_set", "Object Mode", "OBJECT_DATAMODE", {"mode": "OBJECT"})
 POSE_MODE = Mend("object.mode_set", "Pose Mode", "POSE_HLT", {"mode": "POSE"})
@@ -64,6 +66,10 @@ SCENE: dict[str, tuple[Mend, ...]] = {
     "unsure_hand": (DETECT,),
     "stale_mapping": (DETECT,),
     "edit_mode": (OBJECT_MODE,),
+    "two_hands_mesh": (RIGHT_ON_MESH, LEFT_ON_MESH),
+    "two_parts": (EDIT_MODE,),
+    "nothing_missing": (EDIT_MODE,),
+    "too_large": (EDIT_MODE,),
 }
 """About what was found in the scene."""
 

@@ -74,9 +74,13 @@ class HHMR_PG_settings(bpy.types.PropertyGroup):
     )
     side: EnumProperty(
         name="Side",
-        description="Which hand of the armature is meant",
+        description="Which hand is meant",
         items=[
-            ("AUTO", "Auto", "The hand with selected bones, or the only one"),
+            (
+                "AUTO",
+                "Auto",
+                "The hand with what is selected, or the only one; of a mesh without bones, it is found out",
+            ),
             ("RIGHT", "Right", "The right hand"),
             ("LEFT", "Left", "The left hand"),
         ],
@@ -150,19 +154,36 @@ class HHMR_PG_settings(bpy.types.PropertyGroup):
     )
 
 
-CLASSES = (HHMR_PG_bones, HHMR_PG_hand, HHMR_PG_mapping, HHMR_PG_settings)
+def _is_empty(_landmarks: object, ob: bpy.types.Object) -> bool:
+    return ob.type == "EMPTY"
+
+
+class HHMR_PG_landmarks(bpy.types.PropertyGroup):
+    """Empties on the hand of a mesh, each of which may be left out."""
+
+    wrist: PointerProperty(name="Wrist", type=bpy.types.Object, poll=_is_empty)
+    thumb: PointerProperty(name="Thumb Tip", type=bpy.types.Object, poll=_is_empty)
+    index: PointerProperty(name="Index Tip", type=bpy.types.Object, poll=_is_empty)
+    middle: PointerProperty(name="Middle Tip", type=bpy.types.Object, poll=_is_empty)
+    ring: PointerProperty(name="Ring Tip", type=bpy.types.Object, poll=_is_empty)
+    pinky: PointerProperty(name="Pinky Tip", type=bpy.types.Object, poll=_is_empty)
+
+
+CLASSES = (HHMR_PG_bones, HHMR_PG_hand, HHMR_PG_mapping, HHMR_PG_landmarks, HHMR_PG_settings)
 
 
 def register() -> None:
-    """Add the settings to every scene, and a mapping to every object."""
+    """Add the settings to every scene, a mapping and landmarks to every object."""
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     bpy.types.Scene.hhmr = PointerProperty(type=HHMR_PG_settings)
     bpy.types.Object.hhmr_mapping = PointerProperty(type=HHMR_PG_mapping, override=OVERRIDABLE)
+    bpy.types.Object.hhmr_landmarks = PointerProperty(type=HHMR_PG_landmarks, override=OVERRIDABLE)
 
 
 def unregister() -> None:
     """Take them off again."""
+    del bpy.types.Object.hhmr_landmarks
     del bpy.types.Object.hhmr_mapping
     del bpy.types.Scene.hhmr
     for cls in reversed(CLASSES):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import bpy
@@ -13,6 +13,7 @@ from .problems import Problem
 if TYPE_CHECKING:
     import numpy as np
 
+    from .capture.foreign import ForeignHand
     from .client.install import Installation
     from .client.jobs import EngineClient, Job
 
@@ -22,12 +23,15 @@ class Target:
     """Where the hypotheses go. Objects are remembered by session_uid: references die with an undo."""
 
     kind: str
-    """KEYS: on the object itself; BESIDE: a new hand with its transform; FREE: a new hand at `matrix`."""
+    """KEYS: on the object itself; BESIDE: a new hand with its transform; FREE: a new hand at `matrix`;
+    SURFACE: on an object of any topology, or where that lacks fingers, a new hand in its place."""
     matrix: Matrix
     """From the space of the request to the world."""
     uid: int = 0
     """Object that the request was made from; 0: none."""
     name: str = ""
+    hand: ForeignHand | None = field(default=None, compare=False, repr=False)
+    """With SURFACE: what was captured, and the way back."""
 
     def find(self) -> bpy.types.Object | None:
         """The object, if it still exists, under whatever name."""

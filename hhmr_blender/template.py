@@ -42,8 +42,7 @@ class Template:
 @cache
 def template() -> Template:
     """The shipped hand; read once."""
-    path = Path(inspect.getfile(wire.Decoder)).parent / "hand" / "anny_hand.npz"
-    with np.load(path, allow_pickle=False) as data:
+    with np.load(_asset(), allow_pickle=False) as data:
         return Template(
             name=str(data["name"]),
             vertices=data["vertices"].astype(np.float32),
@@ -54,8 +53,21 @@ def template() -> Template:
 
 
 @cache
+def fingers() -> NDArray[np.bool_]:
+    """Which vertices [5, V] each finger has beyond its knuckle, the thumb first."""
+    with np.load(_asset(), allow_pickle=False) as data:
+        weights = data["weights"].astype(np.float32)  # [V, 20]: of each finger, its metacarpal comes first
+    beyond = weights.reshape(len(weights), 5, 4)
+    return (beyond[:, :, 2:].sum(axis=2) + np.where(np.arange(5) > 0, beyond[:, :, 1], 0) > 0.5).T
+
+
+@cache
 def edges() -> Ints:
     """Unique edges [E, 2] of the shipped hand."""
     quads = template().quads
     pairs = np.stack([quads, np.roll(quads, -1, axis=1)], axis=2).reshape(-1, 2)
     return np.unique(np.sort(pairs, axis=1), axis=0)
+
+
+def _asset() -> Path:
+    return Path(inspect.getfile(wire.Decoder)).parent / "hand" / "anny_hand.npz"

@@ -8,12 +8,14 @@ from typing import Any
 
 import bpy
 import numpy as np
+from mathutils import Matrix
 
+from ..capture.foreign import ForeignHand
 from ..capture.mesh import template_ids
 from ..problems import Problem
 from ..session import Target
 from ..template import template
-from . import hand_object, shape_keys
+from . import foreign, hand_object, shape_keys
 from .shape_keys import Entry
 
 
@@ -32,6 +34,9 @@ def place(
     if vertices.shape[1:] != template().vertices.shape or not np.isfinite(vertices).all():
         raise Problem("internal", "The engine answered with something that is no hand.")
     source = _source(target)
+    if target.hand is not None:
+        assert source is not None
+        return _on_surface(context, source, target.hand, request, engine, arrays)
     entries = _entries(arrays)
     if target.kind == "KEYS":
         assert source is not None
@@ -44,12 +49,47 @@ def place(
                 )
             shape_keys.write(source, vertices[:, ids], entries, request, engine)
         return source
+    place = target.matrix
+    if source is not None and target.kind == "BESIDE":
+        place = source.matrix_world  # it may have been moved meanwhile
+    return _new_hand(context, source, place, vertices, entries, request, engine)
+
+
+def _on_surface(
+    context: bpy.types.Context,
+    source: bpy.types.Object,
+    hand: ForeignHand,
+    request: dict[str, Any],
+    engine: dict[str, Any],
+    arrays: dict[str, np.ndarray],
+) -> bpy.types.Object:
+    """On a mesh of any topology; where fingers are missing on it, or it is more than a hand, in its place."""
+    covered = arrays["covered"]
+    foreign.check(hand, source, covered)
+    # Residuals come in the user's units: people think of them at the size of a hand.
+    entries = _entries(arrays, foreign.size(arrays["joints"]))
+    if hand.alone or foreign.missing(covered):
+        vertices, place = foreign.beside(hand, arrays["vertices"]), foreign.frame(source.matrix_world)
+        return _new_hand(context, source, place, vertices, entries, request, engine)
+    check_editable(source)
+    with object_mode(context, source):
+        foreign.write(source, hand, arrays["bound"], entries, request, engine)
+    return source
+
+
+def _new_hand(
+    context: bpy.types.Context,
+    source: bpy.types.Object | None,
+    place: Matrix,
+    vertices: np.ndarray,
+    entries: list[Entry],
+    request: dict[str, Any],
+    engine: dict[str, Any],
+) -> bpy.types.Object:
+    """A new hand object with the hypotheses [n, V, 3], where the source is."""
     with object_mode(context, context.object, restore=False):
-        collections = _collections(context, source)
-        ob = hand_object.add("HHMR Hand", str(request["side"]), collections, vertices[0])
-        ob.matrix_world = target.matrix
-        if source is not None and target.kind == "BESIDE":
-            ob.matrix_world = source.matrix_world  # it may have been moved meanwhile
+        ob = hand_object.add("HHMR Hand", str(request["side"]), _collections(context, source), vertices[0])
+        ob.matrix_world = place
         shape_keys.write(ob, vertices, entries, request, engine)
         hand_object.select_only(ob, context.view_layer)
     return ob
@@ -101,12 +141,13 @@ def _collections(context: bpy.types.Context, source: bpy.types.Object | None) ->
     return found or [context.collection or context.scene.collection]
 
 
-def _entries(arrays: dict[str, np.ndarray]) -> list[Entry]:
+def _entries(arrays: dict[str, np.ndarray], size: float = 1.0) -> list[Entry]:
+    """`size`: of the hand, in units of the template's."""
     return [
         Entry(
             name=f"HHMR {i + 1} ({score:.2f})",
             score=round(float(score), 4),
-            residual_mm=round(1000 * float(arrays["residual"][i]), 3),
+            residual_mm=round(1000 * float(arrays["residual"][i]) / size, 3),
             self_intersection=round(float(arrays["self_intersection"][i]), 3),
             draw=int(arrays["draw"][i]),
         )

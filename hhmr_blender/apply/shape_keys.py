@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from ..problems import Problem
 
+BEFORE = "HHMR Before"
+"""Key that hypotheses are relative to where others were mixed: what the mesh looked like without them."""
 PROVENANCE = "hhmr"
 """Custom property of the mesh's Key (a shape key itself holds none): JSON, see `Provenance`."""
 
@@ -41,11 +43,19 @@ class Provenance:
     hypotheses: tuple[Entry, ...]
 
 
-def write(ob: bpy.types.Object, vertices: Floats, entries: list[Entry], request: dict, engine: dict) -> None:
+def write(
+    ob: bpy.types.Object,
+    vertices: Floats,
+    entries: list[Entry],
+    request: dict,
+    engine: dict,
+    before: Floats | None = None,
+) -> None:
     """Append hypotheses [n, V, 3], in the mesh's own vertex order, as shape keys, and show the first.
 
     Earlier hypotheses that are not kept make room; every other key stays. `entries` name the keys as wanted;
-    Blender may number them. The object must not be in Edit Mode. Raises Problem before anything is changed.
+    Blender may number them. `before` [V, 3]: what they are relative to, if that is not the basis. The object
+    must not be in Edit Mode. Raises Problem before anything is changed.
     """
     mesh = ob.data
     assert isinstance(mesh, bpy.types.Mesh)
@@ -56,19 +66,25 @@ def write(ob: bpy.types.Object, vertices: Floats, entries: list[Entry], request:
         raise Problem("internal", "The engine answered with positions that are no numbers (NaN).")
     flat = np.ascontiguousarray(vertices, np.float32).reshape(len(vertices), -1)
 
-    kept = [entry for entry in hypotheses(ob) if entry.kept]
-    remove(ob, [entry.name for entry in hypotheses(ob) if not entry.kept])
+    make_room(ob)
+    kept = hypotheses(ob)
     if mesh.shape_keys is None:
         ob.shape_key_add(name="Basis", from_mix=False)
     assert mesh.shape_keys is not None
+    relative = None if before is None else _add(ob, BEFORE, before.reshape(-1))
     added = []
     for entry, positions in zip(entries, flat):
-        key = ob.shape_key_add(name=entry.name, from_mix=False)
-        key.points.foreach_set("co", positions)
-        key.slider_min, key.slider_max, key.value = 0.0, 1.0, 0.0
+        key = _add(ob, entry.name, positions)
+        if relative is not None:
+            key.relative_key = relative
         added.append(_renamed(entry, key.name))
     _store(mesh, Provenance(request, engine, (*kept, *added)))
     show(ob, added[0].name)
+
+
+def make_room(ob: bpy.types.Object) -> None:
+    """Remove the hypotheses that are not kept."""
+    remove(ob, [entry.name for entry in hypotheses(ob) if not entry.kept])
 
 
 def show(ob: bpy.types.Object, name: str) -> None:
@@ -125,7 +141,7 @@ def remove(ob: bpy.types.Object, names: list[str]) -> None:
     if mesh.shape_keys is None or not names:
         return
     active = ob.active_shape_key.name if ob.active_shape_key else ""
-    for name in names:
+    for name in [*names, *_left_over(mesh.shape_keys, names)]:
         ob.shape_key_remove(mesh.shape_keys.key_blocks[name])
     known = provenance(mesh)
     if known is not None:
@@ -161,6 +177,22 @@ def _parse(text: str) -> Provenance | None:
         TypeError,
     ):  # edited by hand, or of another version: then they are plain keys
         return None
+
+
+def _add(ob: bpy.types.Object, name: str, positions: NDArray) -> bpy.types.ShapeKey:
+    """New key with positions [3 V], which shows nothing yet."""
+    key = ob.shape_key_add(name=name, from_mix=False)
+    key.points.foreach_set("co", np.ascontiguousarray(positions, np.float32))
+    key.slider_min, key.slider_max, key.value = 0.0, 1.0, 0.0
+    return key
+
+
+def _left_over(keys: bpy.types.Key, names: list[str]) -> list[str]:
+    """Names of our own keys that nothing is relative to any more when these keys are gone."""
+    staying = [key for key in keys.key_blocks if key.name not in names]
+    used = {key.relative_key.name for key in staying if key.relative_key != key}
+    ours = [key.name for key in keys.key_blocks if key.name.split(".")[0] == BEFORE]
+    return [name for name in ours if name not in used]
 
 
 def _store(mesh: bpy.types.Mesh, known: Provenance) -> None:

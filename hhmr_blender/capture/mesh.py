@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..problems import Problem
 from ..template import Template, template
+from . import skin
 
 ATTRIBUTE = "hhmr_vertex"
 """Integer point attribute: a vertex's number in the template."""
@@ -50,7 +51,7 @@ def capture(ob: bpy.types.Object, keep: str, group: str = "") -> PartialHand:
         raise Problem(
             "nan", f"{bad} vertices of '{ob.name}' have no position (NaN): delete them and try again."
         )
-    kept = _kept(ob, keep, group, whole=len(ids) == len(hand.vertices))
+    kept = picked(ob, keep, group, whole=len(ids) == len(hand.vertices))
     if len(ids) == len(hand.vertices) and kept.all():
         raise Problem(
             "nothing_missing",
@@ -102,8 +103,18 @@ def shape(ob: bpy.types.Object) -> Floats:
     count = len(mesh.vertices)
     if ob.mode == "EDIT" or ob.show_only_shape_key:
         return _read(blocks[ob.active_shape_key_index or 0].points, count)
+    return mix(ob)
+
+
+def mix(ob: bpy.types.Object) -> Floats:
+    """Vertex positions [n, 3] by the values of the shape keys, also while one of them is shown alone."""
+    mesh = ob.data
+    assert isinstance(mesh, bpy.types.Mesh)
+    count = len(mesh.vertices)
+    if mesh.shape_keys is None:
+        return _read(mesh.vertices, count)
     mixed = _read(mesh.shape_keys.reference_key.points, count)
-    for key in blocks:
+    for key in mesh.shape_keys.key_blocks:
         if key.mute or key.value == 0 or key == key.relative_key:
             continue
         offset = _read(key.points, count) - _read(key.relative_key.points, count)
@@ -117,13 +128,7 @@ def weights(ob: bpy.types.Object, group: str) -> Floats:
     """Weight [n] of every vertex in a vertex group, 0 where it is not in it."""
     mesh = ob.data
     assert isinstance(mesh, bpy.types.Mesh)
-    index = ob.vertex_groups[group].index
-    found = np.zeros(len(mesh.vertices), np.float32)
-    for vertex in mesh.vertices:
-        for element in vertex.groups:
-            if element.group == index:
-                found[vertex.index] = element.weight
-    return found
+    return skin.weights(ob).of([ob.vertex_groups[group].index], len(mesh.vertices))
 
 
 def _numbers(ob: bpy.types.Object) -> Ints | None:
@@ -178,8 +183,8 @@ def _same_faces(a: Ints, b: Ints) -> bool:
     return np.array_equal(start_at_smallest(a), start_at_smallest(b))
 
 
-def _kept(ob: bpy.types.Object, keep: str, group: str, whole: bool) -> Mask:
-    """Which of the mesh's vertices are right, [n]."""
+def picked(ob: bpy.types.Object, keep: str, group: str, whole: bool) -> Mask:
+    """Which of the mesh's vertices are right, [n]; `whole`: an empty selection can't mean all of them."""
     mesh = ob.data
     assert isinstance(mesh, bpy.types.Mesh)
     count = len(mesh.vertices)

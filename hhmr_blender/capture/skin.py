@@ -1,8 +1,8 @@
 """What armatures do to the vertices of a mesh: one affine transform for each, and its inverse.
 
-As Blender's armature modifier has it: linear blends, or dual quaternions where it preserves volume (Kavan et al.,
-"Geometric Skinning with Approximate Dual Quaternion Blending", 2008). Not followed are bone envelopes and the
-segments of bendy bones, which no finger has.
+As Blender's armature modifier has it: linear blends, or dual quaternions where it preserves volume (Kavan et
+al., "Geometric Skinning with Approximate Dual Quaternion Blending", 2008). Bone envelopes and the segments of
+bendy bones, which no finger has, are not followed.
 """
 
 from __future__ import annotations
@@ -205,8 +205,8 @@ def _dual_quaternions(
 ) -> Array:
     """Volume preserving blends [n, 3, 4] in armature space.
 
-    A bone that is scaled moves the vertex by its scale before it turns it, as in Blender; the scales themselves
-    are averaged.
+    A bone that is scaled moves the vertex by its scale before it turns it, as in Blender; the scales
+    themselves are averaged.
     """
     rotations, scales = np.zeros((len(bones), 4)), np.tile(np.eye(4), (len(bones), 1, 1))
     offsets = np.zeros((len(bones), 3))

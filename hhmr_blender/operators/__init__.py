@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import bpy
 
-from . import add_hand, engine, generate, hypotheses, mapping, rig
+from . import add_hand, engine, generate, hypotheses, landmarks, mapping, rig
 
 CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *add_hand.CLASSES,
     *generate.CLASSES,
     *hypotheses.CLASSES,
+    *landmarks.CLASSES,
     *rig.CLASSES,
     *mapping.CLASSES,
     *engine.CLASSES,

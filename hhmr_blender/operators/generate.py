@@ -86,6 +86,17 @@ class HHMR_OT_complete(Asking, bpy.types.Operator):
         default="AS_SET",
         options={"SKIP_SAVE"},
     )
+    side: EnumProperty(
+        name="Side",
+        items=[
+            ("AS_SET", "As Set", "What the HHMR tab says"),
+            ("AUTO", "Auto", "The hand with what is kept; of a mesh without bones, it is found out"),
+            ("RIGHT", "Right", "The right hand"),
+            ("LEFT", "Left", "The left hand"),
+        ],
+        default="AS_SET",
+        options={"SKIP_SAVE"},
+    )
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         return self.ask(lambda: self._complete(context))
@@ -93,6 +104,7 @@ class HHMR_OT_complete(Asking, bpy.types.Operator):
     def _complete(self, context: bpy.types.Context) -> None:
         from ..apply.result import check_editable
         from ..capture import mesh as capture
+        from ..capture.foreign import is_hhmr
 
         ob = context.object
         if ob is None:
@@ -101,12 +113,33 @@ class HHMR_OT_complete(Asking, bpy.types.Operator):
             )
         chosen = context.scene.hhmr
         keep = chosen.keep if self.keep == "AS_SET" else self.keep
+        if not is_hhmr(ob):
+            self._complete_foreign(context, ob, keep)
+            return
         part = capture.capture(ob, keep, chosen.group)
         if part.whole:
             check_editable(ob)
         target = Target("KEYS" if part.whole else "BESIDE", ob.matrix_world.copy(), ob.session_uid, ob.name)
         asked = request(context, "inpaint", part.side)
         session.submit(asked, {"vertices": part.vertices}, target, {"source": "mesh", "kept": part.kept})
+
+    def _complete_foreign(self, context: bpy.types.Context, ob: bpy.types.Object, keep: str) -> None:
+        from ..apply.result import check_editable
+        from ..capture import foreign as capture
+        from ..capture.landmarks import landmarks
+
+        chosen = context.scene.hhmr
+        side = chosen.side if self.side == "AS_SET" else self.side
+        hand = capture.capture(ob, keep, chosen.group, side, landmarks(ob))
+        check_editable(ob)
+        target = Target(
+            "SURFACE", Matrix.Translation(hand.origin.tolist()), ob.session_uid, ob.name, hand=hand
+        )
+        arrays = {"surface": hand.surface, "triangles": hand.triangles, "keep": hand.keep}
+        if hand.joints is not None:
+            arrays["joints"] = hand.joints
+        note = {"source": "surface", "kept": int(hand.keep.sum())}
+        session.submit(request(context, "inpaint", hand.side), arrays, target, note)
 
 
 class HHMR_OT_generate(Asking, bpy.types.Operator):
@@ -157,21 +190,25 @@ class HHMR_OT_apply_result(bpy.types.Operator):
         return session.run is not None and session.run.job.result is not None
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        from ..apply import result
+        from ..apply import foreign, result
 
         run = session.run
         assert run is not None and run.job.result is not None
         message, arrays = run.job.result
         info = session.engine().info
         engine = {name: info[name] for name in ("engine", "template", "weights", "device") if name in info}
+        asked = {**run.request, "side": message.get("side", run.request["side"])}  # "auto" was found out
         try:
-            ob = result.place(context, run.target, run.request, engine, arrays)
+            ob = result.place(context, run.target, asked, engine, arrays)
         except Problem as problem:
             session.notice = Notice(problem.text, problem.code)
             return {"CANCELLED"}
         count, seconds = len(arrays["vertices"]), float(message.get("seconds", 0.0))
         hands = "1 hand" if count == 1 else f"{count} hands"
-        session.notice = Notice(f"{hands} on '{ob.name}' in {seconds:.1f}\u00a0s.")
+        text = f"{hands} on '{ob.name}' in {seconds:.1f}\u00a0s."
+        if run.target.hand is not None:
+            text = f"{foreign.fit_text(message, arrays['covered'], run.target.hand)} {text}"
+        session.notice = Notice(text)
         return {"FINISHED"}
 
 

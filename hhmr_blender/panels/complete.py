@@ -6,9 +6,12 @@ import bpy
 
 from .parts import Tab, draw_ask
 
+ATTRIBUTE = "hhmr_vertex"
+"""See capture/mesh.py, which is not imported for drawing: it loads numpy."""
+
 
 class HHMR_PT_complete(Tab, bpy.types.Panel):
-    """From a partial hand."""
+    """From a part of a hand, of whatever mesh."""
 
     bl_label = "Complete"
     bl_order = 0
@@ -22,7 +25,22 @@ class HHMR_PT_complete(Tab, bpy.types.Panel):
             layout.prop_search(chosen, "group", ob, "vertex_groups", text="")
         elif chosen.keep == "SELECTION" and mesh and ob.mode == "EDIT":
             layout.label(text=f"Keeps {ob.data.total_vert_sel:,} of {len(ob.data.vertices):,} vertices")
+        # Our own hands know their side and their joints.
+        if mesh and ATTRIBUTE not in ob.data.attributes:
+            layout.row().prop(chosen, "side", expand=True)
+            _draw_landmarks(layout, ob)
         draw_ask(layout, context, "hhmr.complete", "VIEW_PAN")
+
+
+def _draw_landmarks(layout: bpy.types.UILayout, ob: bpy.types.Object) -> None:
+    header, body = layout.panel("hhmr_landmarks", default_closed=True)
+    header.label(text="Landmarks")
+    if body is None:
+        return
+    column = body.column(align=True)
+    for name in ("wrist", "thumb", "index", "middle", "ring", "pinky"):
+        column.prop(ob.hhmr_landmarks, name)
+    body.operator("hhmr.add_landmarks", icon="EMPTY_DATA")
 
 
 class HHMR_PT_generate(Tab, bpy.types.Panel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bpy
 import numpy as np
+from mathutils import Matrix
 
 from hhmr_blender.apply import hand_object
 from hhmr_blender.capture.mesh import ATTRIBUTE
@@ -18,12 +19,12 @@ OFFSET = {"right": [-0.3, 0, 0], "left": [0.3, 0, 0]}
 def skinned_hand(
     rig_id: str = "mixamo", sides: tuple[str, ...] = ("right",)
 ) -> tuple[bpy.types.Object, bpy.types.Object]:
-    """A rig, and one mesh with its hands, of no known numbering, weighted by nearness to three joints each."""
+    """One mesh with the hands of a rig, of no known numbering, weighted by nearness to bones; and the rig."""
     rig = build(rig_id, sides)
     hands = []
     for side in sides:
         ob = hand_object.add("Character", side, [bpy.context.collection])
-        ob.data.transform(_translation(OFFSET[side]))
+        ob.data.transform(Matrix.Translation(OFFSET[side]))
         _weigh(ob, rig_id, side)
         hands.append(ob)
     for ob in bpy.context.selected_objects:
@@ -47,12 +48,6 @@ def skinned_hand(
     ob.modifiers.new("Armature", "ARMATURE").object = rig
     bpy.context.view_layer.update()
     return ob, rig
-
-
-def _translation(offset: list[float]):
-    from mathutils import Matrix
-
-    return Matrix.Translation(offset)
 
 
 def _weigh(ob: bpy.types.Object, rig_id: str, side: str) -> None:
