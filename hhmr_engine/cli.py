@@ -218,8 +218,8 @@ def _write(found: Hypotheses, request: Request, paths: dict[str, Path]) -> None:
     from .sheet import Given, sheet_png
 
     kept = None if request.vertices is None else np.isfinite(request.vertices).all(1)
-    if found.covered is not None:
-        kept = found.covered
+    if found.kept is not None:
+        kept = found.kept
     picture = sheet_png(found, Given(request.joints, kept))
     contents = {".npz": npz_bytes(found), ".glb": glb_bytes(found, request.triangles), ".png": picture}
     write_files({paths[suffix]: content for suffix, content in contents.items()})

@@ -27,14 +27,14 @@ def npz_bytes(found: Hypotheses) -> bytes:
     `self_intersection [n]` (per cent of faces, adjacent segments left out), `score [n]`, `draw [n]` (which
     draw of the seed), `spread [21]` (metres), `seed`, `side`; `rotations [n, 20, 3, 3]` after a fit; of a
     hand of another topology `bound [n, M, 3]`, its own vertices, `carried [n, 21, 3]`, the joints that were
-    given with it, and `covered [V]`, which template vertices lie on it.
+    given with it, `covered [V]`, which template vertices lie on it, and `kept [V]`, on what was kept of it.
     """
     arrays: dict[str, Any] = {
         name: np.asarray(getattr(found, name), np.float32)
         for name in ("vertices", "joints", "residual", "self_intersection", "score", "spread")
     }
     arrays |= {name: np.asarray(getattr(found, name), np.int32) for name in ("faces", "draw")}
-    for name in ("rotations", "bound", "carried", "covered"):
+    for name in ("rotations", "bound", "carried", "covered", "kept"):
         if getattr(found, name) is not None:
             arrays[name] = getattr(found, name)
     buffer = io.BytesIO()
@@ -52,7 +52,8 @@ def glb_bytes(found: Hypotheses, triangles: NDArray | None = None) -> bytes:
     import trimesh
 
     vertices, faces = np.asarray(found.vertices, np.float32), found.faces
-    if found.bound is not None and triangles is not None and np.mean(found.covered) > WHOLE:
+    whole = found.covered is not None and found.covered.mean() > WHOLE
+    if found.bound is not None and triangles is not None and whole:
         vertices, faces = np.asarray(found.bound, np.float32), triangles
     normals = vertex_normals(vertices, faces)
     names = [f"Hypothesis {k + 1}" for k in range(len(vertices))]

@@ -96,6 +96,7 @@ class ForeignHand:
             "bound": bound * self.flip,
             "carried": joints,
             "covered": self.covered,
+            "kept": self.kept,
             "fitted": self.fitted,
         }
 

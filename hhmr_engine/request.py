@@ -77,6 +77,7 @@ class Hypotheses:
     bound: np.ndarray | None = None  # [n,M,3] its own vertices, posed like each hypothesis
     carried: np.ndarray | None = None  # [n,21,3] the joints given beside it, moved along; NaN stays NaN
     covered: np.ndarray | None = None  # [V] bool: template vertices that lie on the surface
+    kept: np.ndarray | None = None  # [V] bool: those of them that lie on what is kept of it
     fitted: float | None = None  # millimetres at hand size: how well the template was laid onto it
 
 

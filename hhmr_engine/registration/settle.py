@@ -19,12 +19,14 @@ def settle(
 
     keep [M] bool; triangles [F,3]; over `reach`, measured along the edges, the correction fades out.
     """
+    points, first, welded = _in_one_place(points)
+    carried, keep = carried[:, first], np.bincount(welded, keep) > 0
     kept = np.flatnonzero(keep)
     if len(kept) == 0:
-        return carried
+        return carried[:, welded]
     result = carried.copy()
     displacement = points[kept] - carried[:, kept]
-    distance = _distance(points, triangles, kept, reach)
+    distance = _distance(points, welded[triangles], kept, reach)
     near = np.flatnonzero((distance < reach) & ~keep)
     if len(near):
         share = 1 - distance[near] / reach
@@ -36,7 +38,13 @@ def settle(
         for k in range(count):
             result[:, near] += weight[:, k, None].astype(np.float32) * displacement[:, source[:, k]]
     result[:, kept] = points[kept]
-    return result
+    return result[:, welded]
+
+
+def _in_one_place(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Different points, where each is first, and which of them every point is: seams are not to open."""
+    different, first, which = np.unique(points, axis=0, return_index=True, return_inverse=True)
+    return different, first, which.reshape(-1)
 
 
 def _distance(points: np.ndarray, triangles: np.ndarray, sources: np.ndarray, limit: float) -> np.ndarray:
