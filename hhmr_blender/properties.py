@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import bpy
-from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
+from bpy.props import (
+    BoolProperty,
+    CollectionProperty,
+    EnumProperty,
+    FloatProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
 
 from .rigs.tables import JOINTS
 
@@ -33,6 +41,30 @@ class HHMR_PG_mapping(bpy.types.PropertyGroup):
 
     right: PointerProperty(type=HHMR_PG_hand, override=OVERRIDABLE)
     left: PointerProperty(type=HHMR_PG_hand, override=OVERRIDABLE)
+
+
+class HHMR_PG_pose(bpy.types.PropertyGroup):
+    """A pose of a rig's hand: see apply/pose_list.py."""
+
+    kept: BoolProperty(override=OVERRIDABLE)
+    before: BoolProperty(override=OVERRIDABLE)
+    data: StringProperty(override=OVERRIDABLE)
+
+
+def _pose_chosen(rig: bpy.types.Object, context: bpy.types.Context) -> None:
+    """A row of the list was clicked: the rig takes its pose."""
+    from .apply import pose_list
+    from .problems import Problem
+    from .session import Notice, session
+
+    if pose_list.silent() or not 0 <= rig.hhmr_pose_index < len(rig.hhmr_poses):
+        return
+    try:
+        said, code = pose_list.show(rig, rig.hhmr_pose_index, context), ""
+    except Problem as problem:
+        said, code = problem.text, problem.code
+    session.asked_by = "hhmr.from_armature"
+    session.notice = Notice(said, code) if said else None
 
 
 class HHMR_PG_settings(bpy.types.PropertyGroup):
@@ -83,6 +115,7 @@ class HHMR_PG_settings(bpy.types.PropertyGroup):
             ),
             ("RIGHT", "Right", "The right hand"),
             ("LEFT", "Left", "The left hand"),
+            ("BOTH", "Both", "Both hands of an armature, one after the other"),
         ],
         default="AUTO",
     )
@@ -169,21 +202,33 @@ class HHMR_PG_landmarks(bpy.types.PropertyGroup):
     pinky: PointerProperty(name="Pinky Tip", type=bpy.types.Object, poll=_is_empty)
 
 
-CLASSES = (HHMR_PG_bones, HHMR_PG_hand, HHMR_PG_mapping, HHMR_PG_landmarks, HHMR_PG_settings)
+CLASSES = (HHMR_PG_bones, HHMR_PG_hand, HHMR_PG_mapping, HHMR_PG_landmarks, HHMR_PG_pose, HHMR_PG_settings)
 
 
 def register() -> None:
-    """Add the settings to every scene, a mapping and landmarks to every object."""
+    """Add the settings to every scene; a mapping, poses and landmarks to every object."""
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     bpy.types.Scene.hhmr = PointerProperty(type=HHMR_PG_settings)
     bpy.types.Object.hhmr_mapping = PointerProperty(type=HHMR_PG_mapping, override=OVERRIDABLE)
+    bpy.types.Object.hhmr_poses = CollectionProperty(
+        type=HHMR_PG_pose, override={"LIBRARY_OVERRIDABLE", "USE_INSERTION"}
+    )
+    bpy.types.Object.hhmr_pose_index = IntProperty(
+        name="Pose",
+        description="Click to pose the rig",
+        update=_pose_chosen,
+        options=set(),
+        override=OVERRIDABLE,
+    )
     bpy.types.Object.hhmr_landmarks = PointerProperty(type=HHMR_PG_landmarks, override=OVERRIDABLE)
 
 
 def unregister() -> None:
     """Take them off again."""
     del bpy.types.Object.hhmr_landmarks
+    del bpy.types.Object.hhmr_pose_index
+    del bpy.types.Object.hhmr_poses
     del bpy.types.Object.hhmr_mapping
     del bpy.types.Scene.hhmr
     for cls in reversed(CLASSES):

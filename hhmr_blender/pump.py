@@ -98,7 +98,7 @@ def _finish(run: Run) -> None:
         session.notice = Notice(f"{job.error.message} {job.error.hint}".strip(), job.error.code or "internal")
     elif job.state == "cancelled":
         session.notice = Notice("Cancelled.")
-    session.run = None
+    session.finish()
 
 
 def _apply() -> None:

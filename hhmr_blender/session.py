@@ -66,6 +66,12 @@ class Session:
     notice: Notice | None = None
     asked_by: str = "hhmr.complete"
     """Operator of the last request: its panel shows the progress and the message."""
+    waiting: list[tuple[dict[str, Any], dict[str, np.ndarray], Target, dict[str, Any]]] = field(
+        default_factory=list
+    )
+    """Requests that follow the one under way, as `submit` takes them: for the other hand of a character."""
+    told: str = ""
+    """News of the requests before it, while others waited."""
     installation: Installation | None = None
 
     @property
@@ -92,14 +98,39 @@ class Session:
         job = self.engine().submit({**request, "preview": True}, arrays)
         self.run = Run(job, target, {**request, **note})
 
+    def follow(
+        self, request: dict[str, Any], arrays: dict[str, np.ndarray], target: Target, note: dict[str, Any]
+    ) -> None:
+        """Send a request, or have it follow the one under way, if that ends well."""
+        if self.run is None:
+            self.submit(request, arrays, target, note)
+        else:
+            self.waiting.append((request, arrays, target, note))
+
+    def finish(self) -> None:
+        """The request under way has ended: go on with what waits, unless something went wrong."""
+        self.run = None
+        news = self.notice
+        if news is not None and self.told:
+            self.notice = news = Notice(f"{self.told} {news.text}", news.code)
+        self.told = ""
+        if news is None or news.code or not self.waiting:
+            self.waiting.clear()
+            return
+        self.submit(*self.waiting.pop(0))
+        self.told = news.text
+
     def cancel(self) -> None:
-        """Cancel the request under way, if there is one; the engine's answer ends it."""
+        """Cancel the request under way, if there is one, and what waits; the engine's answer ends it."""
+        self.waiting.clear()
         if self.run is not None:
             self.engine().cancel(self.run.job)
 
     def shut_down(self) -> None:
         """Forget the request, stop the engine and what is being installed, and wait until they are gone."""
         self.run = None
+        self.waiting.clear()
+        self.told = ""
         self.notice = None
         if self.installation is not None:
             self.installation.cancel()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from ..rigs.detect import Hand
+from ..rigs.hand import Hand
 from ..rigs.tables import CHAINS
 
 ARCH = (13, 17)
@@ -23,7 +23,7 @@ def metacarpals(ob: bpy.types.Object, hand: Hand) -> dict[int, str]:
         palm = f"palm.{hand.rig.sides[0 if hand.side == 'right' else 1]}"
         return {17: palm} if palm in bones else {}
     above = {chain[0]: _between(bones, hand.bones[chain[0]], hand.bones[0]) for chain in CHAINS}
-    found = {}
+    found: dict[int, str] = {}
     for joint in ARCH:
         others = {name for other, names in above.items() if other != joint for name in names}
         own = [name for name in above[joint] if name not in others]
@@ -35,7 +35,7 @@ def metacarpals(ob: bpy.types.Object, hand: Hand) -> dict[int, str]:
 def finger_ik(ob: bpy.types.Object, hand: Hand) -> dict[int, bpy.types.PoseBone]:
     """Bones with Rigify's switch from FK (0) to IK (1): finger, 0 the thumb -> bone."""
     assert ob.pose is not None
-    found = {}
+    found: dict[int, bpy.types.PoseBone] = {}
     for finger, chain in enumerate(CHAINS):
         stem, dot, side = hand.controls[chain[0]].rpartition(".")
         bone = ob.pose.bones.get(f"{stem}_ik{dot}{side}")

@@ -105,8 +105,8 @@ def rotation(bone: bpy.types.PoseBone) -> Matrix:
     if bone.rotation_mode == "QUATERNION":
         return bone.rotation_quaternion.normalized().to_matrix()
     if bone.rotation_mode == "AXIS_ANGLE":
-        angle, *axis = bone.rotation_axis_angle
-        return Matrix.Rotation(angle, 3, axis) if any(axis) else Matrix.Identity(3)
+        angle, x, y, z = values(bone)
+        return Matrix.Rotation(angle, 3, (x, y, z)) if x or y or z else Matrix.Identity(3)
     return bone.rotation_euler.to_matrix()
 
 
@@ -150,7 +150,8 @@ def within(free: Freedom, ideal: Array, along: Array, wanted: Array, near: Array
     an active set; a start from each of the two Euler angles of `ideal` and from `near`.
     """
     along, wanted = along / np.linalg.norm(along), wanted / np.linalg.norm(wanted)
-    starts = [np.array(Matrix(one.tolist()).to_euler(free.order), dtype=float) for one in (ideal, near)]
+    eulers = [Matrix(one.tolist()).to_euler(free.order) for one in (ideal, near)]
+    starts = [np.array([euler.x, euler.y, euler.z]) for euler in eulers]
     starts.insert(1, _other(starts[0], free.order))
     best, least = starts[2], np.inf
     for start in starts:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..capture.armature import posed_joints, rest_joints
 from ..problems import Problem
-from ..rigs.detect import Hand
+from ..rigs.hand import Hand
 from ..rigs.joints import rigid_fit, smallest_swing
 from ..rigs.tables import CHAINS, PALM
 from . import freedom
@@ -131,6 +131,18 @@ def turned_bones(ob: bpy.types.Object, hand: Hand) -> list[bpy.types.PoseBone]:
     return [ob.pose.bones[name] for name in dict.fromkeys(names) if name]
 
 
+def check_editable(ob: bpy.types.Object) -> None:
+    """Raise Problem where an armature can't be posed so that it stays posed."""
+    if not ob.is_editable:
+        text = f"'{ob.name}' is linked from a library: make a library override of it first."
+        raise Problem("linked", text)
+    if ob.override_library is not None and ob.override_library.is_system_override:
+        text = (
+            f"'{ob.name}' is an override that is not editable: make it so (Object > Library Override > Make)."
+        )
+        raise Problem("linked", text)
+
+
 def _check(ob: bpy.types.Object, hand: Hand, at_rest: Array, joints: Array) -> None:
     assert ob.pose is not None
     missing = [name for name in (*hand.bones, *hand.controls) if name and name not in ob.pose.bones]
@@ -138,9 +150,7 @@ def _check(ob: bpy.types.Object, hand: Hand, at_rest: Array, joints: Array) -> N
     if missing or known[list(PALM)].sum() < 3:
         listed = ", ".join(dict.fromkeys(missing)) or "the palm"
         raise Problem("half_hand", f"'{ob.name}' lacks bones of the hand now: {listed}.")
-    if not ob.is_editable:
-        text = f"'{ob.name}' is linked from a library: make a library override of it first."
-        raise Problem("linked", text)
+    check_editable(ob)
 
 
 def _arch(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from . import add_hand, engine, generate, hypotheses, landmarks, mapping, rig
+from . import add_hand, engine, generate, hypotheses, landmarks, mapping, poses, rig
 
 CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *add_hand.CLASSES,
@@ -12,6 +12,7 @@ CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *hypotheses.CLASSES,
     *landmarks.CLASSES,
     *rig.CLASSES,
+    *poses.CLASSES,
     *mapping.CLASSES,
     *engine.CLASSES,
 )

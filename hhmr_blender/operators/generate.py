@@ -130,6 +130,7 @@ class HHMR_OT_complete(Asking, bpy.types.Operator):
 
         chosen = context.scene.hhmr
         side = chosen.side if self.side == "AS_SET" else self.side
+        side = "AUTO" if side == "BOTH" else side  # of a rig; a mesh is asked for by what is kept
         hand = capture.capture(ob, keep, chosen.group, side, landmarks(ob))
         check_editable(ob)
         target = Target(
@@ -190,7 +191,7 @@ class HHMR_OT_apply_result(bpy.types.Operator):
         return session.run is not None and session.run.job.result is not None
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        from ..apply import foreign, result
+        from ..apply import foreign, pose_list, result
 
         run = session.run
         assert run is not None and run.job.result is not None
@@ -208,7 +209,8 @@ class HHMR_OT_apply_result(bpy.types.Operator):
         text = f"{hands} on '{ob.name}' in {seconds:.1f}\u00a0s."
         if run.target.hand is not None:
             text = f"{foreign.fit_text(message, arrays['covered'], run.target.hand)} {text}"
-        session.notice = Notice(text)
+        told = pose_list.take(context, run.target, asked, engine, arrays)
+        session.notice = Notice(f"{text} {told}".strip())
         return {"FINISHED"}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import bpy
 import numpy as np
 from bpy.props import EnumProperty
@@ -10,6 +12,10 @@ from mathutils import Matrix, Vector
 from ..problems import Problem
 from ..session import Target, session
 from .generate import Asking, report, request
+
+if TYPE_CHECKING:
+    from ..apply.pose import Written
+    from ..capture.armature import ArmatureHand
 
 
 class HHMR_OT_from_armature(Asking, bpy.types.Operator):
@@ -26,6 +32,7 @@ class HHMR_OT_from_armature(Asking, bpy.types.Operator):
             ("AUTO", "Auto", "The hand with selected bones, or the only one"),
             ("RIGHT", "Right", "The right hand"),
             ("LEFT", "Left", "The left hand"),
+            ("BOTH", "Both", "Both hands, one after the other"),
         ],
         default="AS_SET",
         options={"SKIP_SAVE"},
@@ -44,14 +51,21 @@ class HHMR_OT_from_armature(Asking, bpy.types.Operator):
             )
         chosen = context.scene.hhmr
         side = chosen.side if self.side == "AS_SET" else self.side
-        found = capture.capture(ob, chosen.bones, side, chosen.fingers)
+        if side == "BOTH":
+            found = capture.capture_both(ob, chosen.bones, chosen.fingers)
+        else:
+            found = [capture.capture(ob, chosen.bones, side, chosen.fingers)]
+        for one in found:
+            self._ask_for(context, ob, one)
+
+    def _ask_for(self, context: bpy.types.Context, ob: bpy.types.Object, found: ArmatureHand) -> None:
         # The new hand's origin is the wrist, so that it can be turned about it; numbers stay small, too.
         wrist = found.joints[0].copy()
         target = Target("FREE", Matrix.Translation(Vector(wrist.tolist())), ob.session_uid, ob.name)
         asked = request(context, "inpaint", found.side)
         kept = np.flatnonzero(np.isfinite(found.joints).all(axis=1)).tolist()
-        note = {"source": "armature", "armature": ob.name, "kept": kept}
-        session.submit(asked, {"joints": found.joints - wrist}, target, note)
+        note = {"source": "armature", "armature": ob.name, "wrist": found.hand.bones[0], "kept": kept}
+        session.follow(asked, {"joints": found.joints - wrist}, target, note)
 
 
 class HHMR_OT_to_armature(bpy.types.Operator):
@@ -67,13 +81,13 @@ class HHMR_OT_to_armature(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
-            name = self._pose(context)
+            name, written = self._pose(context)
         except Problem as problem:
             return report(self, problem)
-        self.report({"INFO"}, f"'{name}' is posed.")
+        self.report({"INFO"}, f"'{name}' is posed. {written.sentence()}".strip())
         return {"FINISHED"}
 
-    def _pose(self, context: bpy.types.Context) -> str:
+    def _pose(self, context: bpy.types.Context) -> tuple[str, Written]:
         from ..apply import pose
         from ..capture import armature as capture
         from ..capture import mesh as capture_mesh
@@ -88,20 +102,17 @@ class HHMR_OT_to_armature(bpy.types.Operator):
                 "not_a_hand", f"'{ob.name}' has lost parts: choose a whole hand to pose the armature with."
             )
         rig = _armature_of(context, ob)
-        if not rig.is_editable:
-            raise Problem(
-                "linked", f"'{rig.name}' is linked from a library: make a library override of it first."
-            )
+        pose.check_editable(rig)
         hand = capture.choose(rig, side.upper(), None)
         vertices = np.empty((len(ids), 3))
         vertices[ids] = capture_mesh.shape(ob)
-        joints = template().regressor @ vertices
         world = np.array(ob.matrix_world, dtype=float)
-        kept = _kept(ob, rig)
-        pose.write(rig, hand, joints @ world[:3, :3].T + world[:3, 3], context.view_layer, kept)
+        joints = template().regressor @ vertices @ world[:3, :3].T + world[:3, 3]
+        rest = template().regressor @ template().side_vertices(side)
+        written = pose.write(rig, hand, joints, context.view_layer, _kept(ob, rig), rest)
         if context.scene.tool_settings.use_keyframe_insert_auto:
             pose.insert_keys(rig, hand)
-        return rig.name
+        return rig.name, written
 
 
 def _armature_of(context: bpy.types.Context, ob: bpy.types.Object) -> bpy.types.Object:

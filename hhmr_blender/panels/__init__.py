@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import bpy
 
-from . import armature, complete, engine, hypotheses
+from . import armature, complete, engine, hypotheses, poses
 
 CLASSES: tuple[type, ...] = (
     *complete.CLASSES,
     *armature.CLASSES,
     *hypotheses.CLASSES,
+    *poses.CLASSES,
     *engine.CLASSES,
 )
 

@@ -233,12 +233,12 @@ def test_fingers_of_an_armature_that_are_not_selected_are_made(rng: np.random.Ge
     rig = build("ue4_mannequin")
     bpy.context.scene.hhmr.bones = "SELECTED"
     select_bones(rig, {"index_01_r", "index_02_r", "index_03_r"})
+    before = {bone.name: bone.matrix.copy() for bone in rig.pose.bones}
     press(bpy.ops.hhmr.from_armature)
     ob = bpy.context.object
     joints = np.array([template().regressor @ shape_of(ob, name) for name in keys(ob)[1:]])
     spread = joints.std(axis=0).max(axis=1)
     assert spread[[6, 7, 8]].max() < 0.003 < spread[[12, 16, 20]].min()
-    before = {bone.name: bone.matrix.copy() for bone in rig.pose.bones}
     assert bpy.ops.hhmr.to_armature() == {"FINISHED"}
     moved = {bone.name for bone in rig.pose.bones if bone.matrix != before[bone.name]}
     assert {"middle_01_r", "ring_02_r", "pinky_03_r", "thumb_01_r"} <= moved
