@@ -11,7 +11,7 @@ from . import sides, structure
 from .chains import ancestors
 from .hand import PHALANGES, SIDES, Hand
 from .joints import Array, rest_joints
-from .names import canonical, namespace
+from .names import LEAF_WORDS, canonical, namespace, says
 from .tables import CHAINS, CONTROLS, JOINTS, ONE_HANDED, RIGS, Rig
 
 WANTED_PHALANGES = 12
@@ -71,9 +71,8 @@ def _best_of(members: dict[str, str], parents: Mapping[str, str | None]) -> list
         names.setdefault(canonical(called), name)
     found = []
     for side in SIDES:
-        hands = [
-            _match(rig, side, members, names, parents) for rig in RIGS if any(rig.sides) or side == "right"
-        ]
+        rigs = (*RIGS, *ONE_HANDED) if side == "right" else RIGS
+        hands = [_match(rig, side, members, names, parents) for rig in rigs]
         known = [hand for hand in hands if hand is not None]
         best = max(known, key=lambda hand: (hand.whole, hand.score))  # the first of equals, in RIGS' order
         if best.bones[0] and best.phalanges >= FEWEST_PHALANGES:
@@ -89,6 +88,7 @@ def _match(
     bones = _resolve(rig.bones(side), members, names)
     if not bones[0] and sum(bool(bones[joint]) for joint in PHALANGES) >= WANTED_PHALANGES:
         bones[0] = _common_ancestor([bones[chain[0]] for chain in CHAINS if bones[chain[0]]], parents)
+    _add_leaves(bones, parents)
     metacarpals = _resolve(rig.metacarpals(side), members, names)
     score = sum(_hangs_right(bones, joint, parents) for joint in range(1, len(JOINTS)))
     score += sum(1 if bone else -1 for bone in metacarpals)
@@ -101,6 +101,14 @@ def _match(
 def _resolve(wanted: list[str], members: dict[str, str], names: Names) -> list[str]:
     """The skeleton's own spelling of names, "" where it has none."""
     return [members.get(name) or names.get(canonical(name), "") if name else "" for name in wanted]
+
+
+def _add_leaves(bones: list[str], parents: Mapping[str, str | None]) -> None:
+    """Fingertip bones under last phalanges, as importers add them ("..._end"), where the rig names none."""
+    last = {bones[chain[2]]: chain[3] for chain in CHAINS if bones[chain[2]] and not bones[chain[3]]}
+    for bone, parent in parents.items():
+        if parent in last and says(bone, LEAF_WORDS):
+            bones[last[parent]] = bone
 
 
 def _hangs_right(bones: list[str], joint: int, parents: Mapping[str, str | None]) -> bool:

@@ -16,6 +16,8 @@ TIP_LENGTH = 0.85
 """Last phalanx to fingertip, of the phalanx before it, where a rig says nothing about its fingertips."""
 TWO_PHALANGES = 1.4
 """The same for a second bone that stands for both outer phalanges."""
+MEETS = 0.15
+"""Of a phalanx: a tail that is further from the next bone's head was set by an importer."""
 ONE_PHALANX = 0.9
 """Of the first bone's length: a second and last bone that is shorter ends at the next joint, not the tip."""
 
@@ -31,7 +33,8 @@ def rest_joints(hand: Hand, heads: Mapping[str, Array], tails: Mapping[str, Arra
         if len(phalanges) < 2 or hand.bones[chain[3]]:
             continue
         before, last = joints[phalanges[-2]], phalanges[-1]
-        end = fingertip(before, joints[last], tails[hand.bones[last]], last == chain[1])
+        meeting = tails[hand.bones[phalanges[-2]]]
+        end = fingertip(before, meeting, joints[last], tails[hand.bones[last]], last == chain[1])
         short = np.linalg.norm(end - joints[last]) < ONE_PHALANX * np.linalg.norm(joints[last] - before)
         joints[last + 1 if last < chain[2] and short else chain[3]] = end
     return joints
@@ -60,18 +63,20 @@ def segments(hand: Hand, rest: Array) -> list[tuple[int, int]]:
     return found
 
 
-def fingertip(before: Array, head: Array, tail: Array, two: bool = False) -> Array:
-    """Fingertip of a last phalanx: its tail, unless an importer set that without a meaning.
+def fingertip(before: Array, meeting: Array, head: Array, tail: Array, two: bool = False) -> Array:
+    """Fingertip of a last phalanx from `head` to `tail`; the phalanx before it is from `before` to `meeting`.
 
-    At rest the last two phalanges of a finger run on nearly straight and are of like length. The last of
-    `two` bones stands for two phalanges.
+    An importer may set tails without a meaning: then the bone before does not end where the last begins, or
+    the last is not about as long, and as straight on, as fingers are at rest. The last of `two` bones stands
+    for two phalanges.
     """
     phalanx, bone = head - before, tail - head
     length, reach = float(np.linalg.norm(phalanx)), float(np.linalg.norm(bone))
     if not np.isfinite(length) or length == 0:
         return tail
+    meets = np.linalg.norm(meeting - head) < MEETS * length
     straight = float(phalanx @ bone) > 0.7 * length * reach
-    if straight and 0.3 * length < reach < 2.5 * length:
+    if meets and straight and 0.3 * length < reach < 2.5 * length:
         return tail
     return head + (TWO_PHALANGES if two else TIP_LENGTH) * phalanx
 

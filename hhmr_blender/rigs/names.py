@@ -59,8 +59,8 @@ def namespace(name: str) -> tuple[str, str]:
 @cache
 def canonical(name: str) -> tuple[str, ...]:
     """Name in tokens: split at separators, digits and humps, lower case, no prefix, the side last."""
-    name = _JAPANESE_SIDE.sub(r" \1\2 ", unicodedata.normalize("NFKC", name))
-    tokens = [token.lower() for token in _TOKEN.findall(_NAMESPACE.sub("", name))]
+    name = _NAMESPACE.sub("", unicodedata.normalize("NFKC", name))
+    tokens = [token.lower() for token in _TOKEN.findall(_JAPANESE_SIDE.sub(r" \1\2 ", name))]
     tokens = [_SIDES.get(token, token) for token in tokens]
     return tuple(sorted(tokens, key=lambda token: token in (">r", ">l")))
 

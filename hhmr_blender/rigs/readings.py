@@ -54,8 +54,8 @@ def _cost(skeleton: Skeleton, wrist: Array, chain: Chain, reading: Reading, thum
     tip = reading[3]
     heads = [skeleton.heads[chain[at]] for at in phalanges]
     if tip is None:
-        last = chain[phalanges[-1]]
-        end = fingertip(heads[-2], heads[-1], skeleton.tails[last], len(phalanges) == 2)
+        meeting, tail = (skeleton.tails[chain[at]] for at in phalanges[-2:])
+        end = fingertip(heads[-2], meeting, heads[-1], tail, len(phalanges) == 2)
     else:
         end = skeleton.heads[chain[tip]]
     points = np.array([wrist, *heads, end])

@@ -18,8 +18,8 @@ def turn(joints: Array) -> float:
     """How much a hand [21, 3] bends like a right one, degrees; negative: like a left one; NaN: unknown.
 
     About the axis from pinky to index a right hand's fingers bend by a positive rotation, a left hand's by a
-    negative one. The mean bend of the fingers between the palm and their last phalanx, and half of the angle
-    at which the thumb stands off the palm's plane (it lies on the palm's side).
+    negative one: the mean angle from the palm to the fingers, and the angle at which the thumb stands off the
+    palm's plane, since it lies on the palm's side.
     """
     roots = [joint for joint in ROOTS if np.isfinite(joints[joint]).all()]
     if len(roots) < 2 or not np.isfinite(joints[0]).all():
@@ -33,17 +33,17 @@ def turn(joints: Array) -> float:
     thumb = [joint for joint in CHAINS[0] if np.isfinite(joints[joint]).all()]
     if thumb:
         reach = _unit(joints[thumb[-1]] - joints[0])
-        angle += 0.5 * float(np.degrees(np.arcsin(np.clip(reach @ np.cross(across, forward), -1, 1))))
+        angle += float(np.degrees(np.arcsin(np.clip(reach @ np.cross(across, forward), -1, 1))))
     return angle
 
 
 def _bend(finger: Array, forward: Array, across: Array) -> float:
-    """Rotation about `across` that takes `forward` to the last known phalanx of a finger [4, 3], degrees."""
+    """Rotation about `across` that takes `forward` to a finger [4, 3], from root to end, degrees."""
     known = finger[np.isfinite(finger).all(axis=1)]
     if len(known) < 2:
         return float("nan")
-    last = known[-1] - known[-2]
-    return float(np.degrees(np.arctan2(np.cross(forward, last) @ across, forward @ last)))
+    way = known[-1] - known[0]
+    return float(np.degrees(np.arctan2(np.cross(forward, way) @ across, forward @ way)))
 
 
 def _unit(vector: Array) -> Array:

@@ -10,13 +10,18 @@ import numpy as np
 from . import sides
 from .chains import FEWEST, MOST, Chain, Skeleton, ancestors, fingers_under, skeleton_of
 from .hand import SIDES, SURE, Hand
-from .joints import Array, rest_joints
+from .joints import Array, fingertip, rest_joints, rigid_fit
 from .names import HAND_WORDS, OTHER_WORDS, finger_of, says, side_of
 from .readings import joints_of
 from .tables import CHAINS, UNKNOWN
 
 SPREAD = 60.0
 """Degrees that a finger may point away from the others."""
+PALM_PLACES = np.array([[0, 0, 0], [-28, 111, -4], [0, 110, 0], [21, 103, 0], [40, 93, -4]], float)
+"""Wrist and finger roots of the template's hand, millimetres."""
+PALM_LENGTH = 110.0
+UNLIKE = 0.2
+"""Of the palm's length: finger roots that are further off than that are no palm."""
 ASTRIDE = 0.15
 """Of the palm's length: nearer to the middle of its body than that, a hand is on neither side."""
 
@@ -40,7 +45,7 @@ def find_hands(
 def _hand(skeleton: Skeleton, wrist: str, chains: list[Chain]) -> list[Hand]:
     """The hand that hangs under a wrist, if its chains lie like fingers."""
     names = [wrist, *(bone for chain in chains for bone in chain)]
-    if sum(says(name, OTHER_WORDS) for name in names) > len(names) / 3:
+    if says(wrist, OTHER_WORDS) or sum(says(name, OTHER_WORDS) for name in names) > len(names) / 3:
         return []
     start = skeleton.heads[wrist]
     fingers, certain, doubt = _labelled(skeleton, start, _five(chains))
@@ -51,10 +56,10 @@ def _hand(skeleton: Skeleton, wrist: str, chains: list[Chain]) -> list[Hand]:
     for finger, joints in joints_of(skeleton, start, fingers).items():
         for joint, bone in zip(CHAINS[finger], joints):
             bones[joint] = bone
-    if not any(says(name, HAND_WORDS) or finger_of([name]) is not None for name in names) and certain > 0.8:
-        certain = 0.8
+    if not any(says(name, HAND_WORDS) or finger_of([name]) is not None for name in names):
+        certain = min(certain, 0.8)
     hand = Hand(UNKNOWN, side_of(names), tuple(bones), tuple(bones), 0, certain, doubt)
-    return [hand] if hand.whole else []
+    return [hand] if hand.whole and _off_a_palm(skeleton, hand) < UNLIKE else []
 
 
 def _five(chains: list[Chain]) -> list[Chain]:
@@ -73,24 +78,47 @@ def _labelled(skeleton: Skeleton, wrist: Array, chains: list[Chain]) -> tuple[di
     ends = [_ends(skeleton, chain) for chain in chains]
     likeness = [_thumbness(i, ends, wrist) for i in range(len(chains))]
     order = np.argsort(likeness)[::-1]
-    thumb, lead = int(order[0]), float(likeness[order[0]] - likeness[order[1]])
-    others = [i for i in range(len(chains)) if i != thumb]
-    forward = np.mean([ends[i][1] - wrist for i in others], axis=0)
-    across = _across([ends[i][0] + ends[i][1] for i in others], forward)
-    place = {i: float((ends[i][0] + ends[i][1]) @ across) for i in others}
-    thumb_place = float((ends[thumb][0] + ends[thumb][1]) @ across)
-    row = sorted(others, key=lambda i: abs(place[i] - thumb_place))
+    lead = float(likeness[order[0]] - likeness[order[1]])
+    thumb, *others = (chains[i] for i in order)
+    roots = _roots(skeleton, wrist, others)
+    across = _across(roots, np.mean(roots, axis=0) - wrist)
+    aside = skeleton.heads[thumb[len(thumb) // 2]] @ across
+    place = [float(root @ across) for root in roots]
+    row = sorted(range(len(others)), key=lambda i: abs(place[i] - aside))
     labels = (1, 2, 3, 4) if len(others) == 4 else (1, 2, 4)
-    found = {0: chains[thumb]} | {label: chains[i] for label, i in zip(labels, row)}
-    beside = thumb_place > max(place.values()) or thumb_place < min(place.values())
-    sure = min(1.0, max(0.0, lead)) * (1.0 if beside else 0.4)
-    doubt = "" if sure >= SURE else f"It is not clear that '{chains[thumb][0]}' is the thumb."
-    return dict(sorted(found.items())), sure, doubt
+    found = {0: thumb} | {label: others[i] for label, i in zip(labels, row)}
+    sure = min(1.0, max(0.0, lead)) * (1.0 if not min(place) < aside < max(place) else 0.6)
+    doubt = "" if sure >= SURE else f"It is not clear that '{thumb[0]}' is the thumb."
+    return found, sure, doubt
+
+
+def _roots(skeleton: Skeleton, wrist: Array, chains: list[Chain]) -> list[Array]:
+    """Where the first phalanges of four fingers, or three, begin."""
+    joints = joints_of(skeleton, wrist, dict(enumerate(chains, 1)))
+    return [skeleton.heads[joints[i][0]] for i in range(1, len(chains) + 1)]
+
+
+def _off_a_palm(skeleton: Skeleton, hand: Hand) -> float:
+    """How far the wrist and the finger roots are from lying like a palm, of its length; either side's."""
+    joints = rest_joints(hand, skeleton.heads, skeleton.tails)[[0, *sides.ROOTS]]
+    known = np.isfinite(joints).all(axis=1)
+    if known.sum() < 4:
+        return np.inf
+    off = []
+    for mirror in (1, -1):
+        palm = PALM_PLACES[known] * [mirror, 1, 1]
+        rotation, scale, offset = rigid_fit(palm, joints[known])
+        apart = scale * palm @ rotation.T + offset - joints[known]
+        off.append(float(np.sqrt((apart**2).sum(axis=1).mean())) / max(scale * PALM_LENGTH, 1e-12))
+    return min(off)
 
 
 def _ends(skeleton: Skeleton, chain: Chain) -> tuple[Array, Array]:
     """Where a chain begins and, about, where it ends."""
-    return skeleton.heads[chain[0]], skeleton.heads[chain[-1]]
+    before, last = chain[-2:]
+    heads, tails = skeleton.heads, skeleton.tails
+    end = fingertip(heads[before], tails[before], heads[last], tails[last], len(chain) == 2)
+    return heads[chain[0]], end
 
 
 def _thumbness(i: int, ends: list[tuple[Array, Array]], wrist: Array) -> float:
@@ -102,7 +130,9 @@ def _thumbness(i: int, ends: list[tuple[Array, Array]], wrist: Array) -> float:
     starts = [float(np.linalg.norm(root - wrist)) for root, _ in ends]
     reaches = [float(np.linalg.norm(end - wrist)) for _, end in ends]
     long = float(np.mean([reaches[j] for j in others]))
-    near = (np.mean([starts[j] for j in others]) - starts[i]) / long
+    near = (
+        max(0.0, float(np.mean([starts[j] for j in others])) - starts[i]) / long
+    )  # metacarpals are nearer still
     short = 1 - reaches[i] / long
     return (_angle(ways[i], mean) - within) / 25 + 1.5 * float(near + short)
 
