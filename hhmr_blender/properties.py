@@ -18,29 +18,32 @@ from .rigs.tables import JOINTS
 OVERRIDABLE = {"LIBRARY_OVERRIDABLE"}
 
 
+def _bone_of(joint: str) -> object:
+    """Field for the bone of a joint of the active armature: of the side, and for the use, that are shown."""
+
+    def read(_fields: bpy.types.PropertyGroup) -> str:
+        from .capture import mapping
+
+        ob, chosen = bpy.context.object, bpy.context.scene.hhmr
+        if ob is None:
+            return ""
+        hand = mapping.stored(ob, chosen.mapping_side.lower())
+        return (hand.read if chosen.mapping_shows == "READ" else hand.write).get(joint, "")
+
+    def write(_fields: bpy.types.PropertyGroup, bone: str) -> None:
+        from .capture import mapping
+
+        ob, chosen = bpy.context.object, bpy.context.scene.hhmr
+        if ob is not None and ob.is_editable:
+            mapping.name(ob, chosen.mapping_side.lower(), chosen.mapping_shows, joint, bone)
+
+    return StringProperty(name=joint, description="Bone that begins at this joint", get=read, set=write)
+
+
 class HHMR_PG_bones(bpy.types.PropertyGroup):
-    """Name of the bone at each joint."""
+    """The mapping of the active armature, as fields; nothing is stored here."""
 
-    __annotations__ = {
-        joint: StringProperty(name=joint, description="Bone that begins at this joint", override=OVERRIDABLE)
-        for joint in JOINTS
-    }
-
-
-class HHMR_PG_hand(bpy.types.PropertyGroup):
-    """The bones of one hand of an armature."""
-
-    rig: StringProperty(override=OVERRIDABLE)
-    note: StringProperty(override=OVERRIDABLE)
-    read: PointerProperty(type=HHMR_PG_bones, override=OVERRIDABLE)
-    write: PointerProperty(type=HHMR_PG_bones, override=OVERRIDABLE)
-
-
-class HHMR_PG_mapping(bpy.types.PropertyGroup):
-    """Which bones are the hands: stored with the armature object, and wins over what would be found."""
-
-    right: PointerProperty(type=HHMR_PG_hand, override=OVERRIDABLE)
-    left: PointerProperty(type=HHMR_PG_hand, override=OVERRIDABLE)
+    __annotations__ = {joint: _bone_of(joint) for joint in JOINTS}
 
 
 class HHMR_PG_pose(bpy.types.PropertyGroup):
@@ -124,6 +127,7 @@ class HHMR_PG_settings(bpy.types.PropertyGroup):
         description="Hand whose bones are shown",
         items=[("RIGHT", "Right", "Bones of the right hand"), ("LEFT", "Left", "Bones of the left hand")],
     )
+    mapping_bones: PointerProperty(type=HHMR_PG_bones)
     mapping_shows: EnumProperty(
         name="Bones",
         items=[
@@ -202,7 +206,7 @@ class HHMR_PG_landmarks(bpy.types.PropertyGroup):
     pinky: PointerProperty(name="Pinky Tip", type=bpy.types.Object, poll=_is_empty)
 
 
-CLASSES = (HHMR_PG_bones, HHMR_PG_hand, HHMR_PG_mapping, HHMR_PG_landmarks, HHMR_PG_pose, HHMR_PG_settings)
+CLASSES = (HHMR_PG_bones, HHMR_PG_landmarks, HHMR_PG_pose, HHMR_PG_settings)
 
 
 def register() -> None:
@@ -210,7 +214,12 @@ def register() -> None:
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     bpy.types.Scene.hhmr = PointerProperty(type=HHMR_PG_settings)
-    bpy.types.Object.hhmr_mapping = PointerProperty(type=HHMR_PG_mapping, override=OVERRIDABLE)
+    bpy.types.Object.hhmr_mapping = StringProperty(
+        name="HHMR Mapping",
+        description="Which bones are the hands, as JSON",
+        options={"HIDDEN"},
+        override=OVERRIDABLE,
+    )
     bpy.types.Object.hhmr_poses = CollectionProperty(
         type=HHMR_PG_pose, override={"LIBRARY_OVERRIDABLE", "USE_INSERTION"}
     )

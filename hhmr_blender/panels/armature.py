@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bpy
 
+from ..capture import mapping
 from ..rigs.tables import CHAINS, JOINTS
 from .parts import Tab, draw_ask, wrapped
 
@@ -44,38 +45,37 @@ class HHMR_PT_mapping(Tab, bpy.types.Panel):
         row.operator("hhmr.swap_mapping", text="", icon="ARROW_LEFTRIGHT")
         row.operator("hhmr.clear_mapping", text="", icon="X").side = chosen.mapping_side
         layout.row().prop(chosen, "mapping_side", expand=True)
-        stored = getattr(ob.hhmr_mapping, chosen.mapping_side.lower())
-        if not any(getattr(stored.read, joint) for joint in JOINTS):
-            wrapped(layout.column(align=True), "Found anew each time.", context, icon="INFO")
-        elif stored.note:
-            wrapped(layout.column(align=True), stored.note, context, icon="INFO")
+        hand = mapping.stored(ob, chosen.mapping_side.lower())
+        if not hand.read:
+            layout.label(text="Found anew each time.", icon="INFO")
+        elif hand.note:
+            wrapped(layout.column(align=True), hand.note, context, icon="INFO")
         layout.row().prop(chosen, "mapping_shows", expand=True)
-        draw_bones(layout, ob, stored, chosen.mapping_shows)
+        fields = layout.column()
+        fields.enabled = ob.is_editable
+        draw_bones(fields, ob, chosen.mapping_bones, chosen.mapping_shows == "READ")
 
 
 def draw_bones(
-    layout: bpy.types.UILayout, ob: bpy.types.Object, stored: bpy.types.PropertyGroup, shows: str
+    layout: bpy.types.UILayout, ob: bpy.types.Object, bones: bpy.types.PropertyGroup, tips: bool
 ) -> None:
-    """A field for the bone of every joint; fields of bones that are not there are red."""
-    names = stored.read if shows == "READ" else stored.write
+    """A field for the bone of every joint; names of bones that are not there are red."""
     layout.use_property_split = True
     layout.use_property_decorate = False
-    column = layout.column(align=True)
-    _draw_bone(column, ob, names, 0, "Wrist")
+    _draw_bone(layout.column(align=True), ob, bones, 0, "Wrist")
     for label, chain in zip(LABELS, CHAINS):
         column = layout.column(align=True)
-        joints = chain if shows == "READ" else chain[:3]
-        for i, joint in enumerate(joints):
-            _draw_bone(column, ob, names, joint, f"{label} {i + 1}" if i < 3 else "Tip")
+        for i, joint in enumerate(chain if tips else chain[:3]):
+            _draw_bone(column, ob, bones, joint, f"{label} {i + 1}" if i < 3 else "Tip")
 
 
 def _draw_bone(
-    column: bpy.types.UILayout, ob: bpy.types.Object, names: bpy.types.PropertyGroup, joint: int, text: str
+    column: bpy.types.UILayout, ob: bpy.types.Object, bones: bpy.types.PropertyGroup, joint: int, text: str
 ) -> None:
     row = column.row(align=True)
-    name = getattr(names, JOINTS[joint])
-    row.alert = bool(name) and name not in ob.data.bones
-    row.prop_search(names, JOINTS[joint], ob.data, "bones", text=text)
+    bone = getattr(bones, JOINTS[joint])
+    row.alert = bool(bone) and bone not in ob.data.bones
+    row.prop_search(bones, JOINTS[joint], ob.data, "bones", text=text)
 
 
 CLASSES = (HHMR_PT_armature, HHMR_PT_mapping)

@@ -130,11 +130,10 @@ def _thumbness(i: int, ends: list[tuple[Array, Array]], wrist: Array) -> float:
     starts = [float(np.linalg.norm(root - wrist)) for root, _ in ends]
     reaches = [float(np.linalg.norm(end - wrist)) for _, end in ends]
     long = float(np.mean([reaches[j] for j in others]))
-    near = (
-        max(0.0, float(np.mean([starts[j] for j in others])) - starts[i]) / long
-    )  # metacarpals are nearer still
-    short = 1 - reaches[i] / long
-    return (_angle(ways[i], mean) - within) / 25 + 1.5 * float(near + short)
+    near = float(np.mean([starts[j] for j in others])) - starts[i]
+    short = long - reaches[i]
+    near = max(0.0, near)  # fingers with metacarpals begin nearer still
+    return (_angle(ways[i], mean) - within) / 25 + 1.5 * (near + short) / long
 
 
 def _across(points: list[Array], forward: Array) -> Array:
