@@ -71,17 +71,9 @@ def write(
 
 def at_rest(hand: ForeignHand, bound: Floats, before: Floats) -> Floats:
     """Positions [n, V, 3] at rest of all the mesh's vertices, which look like [V, 3] before."""
-    displaced = bound - hand.surface
-    undo = hand.undo.transpose(1, 2, 0)
+    displaced = (bound - hand.surface).transpose(1, 2, 0)  # [M, 3, n]: one product for each vertex
     found = np.repeat(before[None], len(bound), axis=0)
-    moved = np.empty_like(displaced)
-    for i in range(3):
-        moved[:, :, i] = (
-            displaced[:, :, 0] * undo[i, 0]
-            + displaced[:, :, 1] * undo[i, 1]
-            + displaced[:, :, 2] * undo[i, 2]
-        )
-    found[:, hand.chosen] = hand.rest + moved
+    found[:, hand.chosen] = hand.rest + np.matmul(hand.undo, displaced).transpose(2, 0, 1)
     return found
 
 

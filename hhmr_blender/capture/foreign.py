@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from ..problems import Problem
 from ..rigs.detect import Hand
-from ..rigs.tables import CHAINS
+from ..rigs.tables import PALM
 from ..template import template
 from . import armature, mesh, skin
 from .islands import boxes, diagonal, islands
@@ -48,8 +48,8 @@ RING = 0.6
 """Of the palm's length: as much of the forearm goes with the hand."""
 LEAST_SHARE = 0.01
 """Of a vertex's weights: it is moved by a bone."""
-NEAR = 0.15
-"""Of the hand's extent: a landmark farther off was not put on it, or is another hand's."""
+NEAR = 0.1
+"""Of the hand's extent: a landmark or a nail farther off is not on it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +108,7 @@ def capture(
         side = "AUTO"  # it was the rig's hand that was meant; which one its mesh is, is seen
         _check(ob, seen, part, kept)
     else:
-        part, joints = _pieces(ob, seen.astype(np.float32), triangles, kept), np.full((21, 3), np.nan)
+        part, joints = _pieces(ob, seen.astype(np.float32), kept), np.full((21, 3), np.nan)
         _check(ob, seen, part, kept)
         alone = diagonal(seen[part]) > BODY * diagonal(seen[part & kept])
         part = part & kept if alone else part
@@ -117,7 +117,7 @@ def capture(
     origin = seen[chosen].mean(axis=0)
     for joint, empty in landmarks.items():
         place = np.array(empty.matrix_world.translation, dtype=float)
-        if _lies_on(place, seen[chosen]):
+        if _lie_on(place, seen[chosen]):
             joints[joint] = place
     linear = matrix[:3, :3] @ (np.eye(3)[None] if affine is None else affine[chosen, :, :3])
     return ForeignHand(
@@ -193,24 +193,24 @@ def _of_part(triangles: Ints, part: Mask, mirrored: bool) -> Ints:
     return np.ascontiguousarray(inside[:, ::-1] if mirrored else inside)
 
 
-def _lies_on(place: Array, points: Array) -> bool:
-    """Whether a place is among points [n, 3], or nearly."""
+def _lie_on(places: NDArray, points: NDArray) -> Mask:
+    """Which places [..., 3] are among points [n, 3], or nearly."""
     low, high = points.min(axis=0), points.max(axis=0)
     margin = NEAR * np.linalg.norm(high - low)
-    return bool(((place >= low - margin) & (place <= high + margin)).all())
+    return np.all((places >= low - margin) & (places <= high + margin), axis=-1)
 
 
 # ------------------------------------------------------------ of a mesh without bones
 
 
-def _pieces(ob: bpy.types.Object, seen: Floats, triangles: Ints, kept: Mask) -> Mask:
+def _pieces(ob: bpy.types.Object, seen: Floats, kept: Mask) -> Mask:
     """Vertices [n] of the pieces that hold something kept, and of small ones that lie among them."""
     hidden = np.empty(len(seen), bool)
     ob.data.vertices.foreach_get("hide", hidden)
     visible = ~hidden & np.isfinite(seen).all(axis=1)
     if (kept & ~hidden).any() and not (kept & visible).any():
         return kept & ~hidden  # nothing but NaN: said elsewhere
-    labels = islands(seen, triangles)
+    labels = islands(seen, *_edges(ob))
     if kept.all():
         _check_one_hand(ob, seen[visible], labels[visible])
         return ~hidden
@@ -218,10 +218,18 @@ def _pieces(ob: bpy.types.Object, seen: Floats, triangles: Ints, kept: Mask) -> 
         return np.zeros(len(seen), bool)
     found, lows, highs = boxes(seen[visible], labels[visible])
     main = np.isin(found, labels[kept & visible])
-    low, high = lows[main].min(axis=0), highs[main].max(axis=0)
-    among = ((lows >= low) & (highs <= high)).all(axis=1)
+    corners = np.concatenate([lows[main], highs[main]])
+    among = _lie_on((lows + highs) / 2, corners)
     small = np.linalg.norm(highs - lows, axis=1) < SMALL * diagonal(seen[kept & visible])
     return ~hidden & (np.isin(labels, found[main | (among & small)]) | kept)
+
+
+def _edges(ob: bpy.types.Object) -> tuple[Ints, Mask]:
+    """Edges [E, 2] of a mesh, and which of them have less than two faces."""
+    edges, of_corner = np.empty(2 * len(ob.data.edges), np.int32), np.empty(len(ob.data.loops), np.int32)
+    ob.data.edges.foreach_get("vertices", edges)
+    ob.data.loops.foreach_get("edge_index", of_corner)
+    return edges.reshape(-1, 2), np.bincount(of_corner, minlength=len(ob.data.edges)) < 2
 
 
 def _check_one_hand(ob: bpy.types.Object, seen: Floats, labels: Ints) -> None:
@@ -283,20 +291,14 @@ def _deformed(
 
 
 def _bones(rig: bpy.types.Object, hand: Hand) -> set[str]:
-    """A hand's bones and all that hang on them; palm bones, too, where a rig hangs them beside the wrist.
-
-    Those are below the bone that all finger roots hang on, if that one carries nothing far from the hand.
-    """
+    """A hand's bones, what hangs on them, and those that begin in the palm: some rigs hang these elsewhere."""
     assert isinstance(rig.data, bpy.types.Armature)
     own = [rig.data.bones[name] for name in hand.bones if name]
     bones = {below.name for bone in own for below in (bone, *bone.children_recursive)}
-    roots = [rig.data.bones[hand.bones[chain[0]]] for chain in CHAINS if hand.bones[chain[0]]]
-    above = [[bone.name for bone in root.parent_recursive] for root in roots]
-    shared = next((name for name in above[0] if all(name in line for line in above)), None) if above else None
-    if shared is not None and hand.bones[0]:
-        wrist = rig.data.bones[hand.bones[0]].head_local
-        reach = 1.5 * max((bone.head_local - wrist).length for bone in own)
-        below = rig.data.bones[shared].children_recursive
-        if all((bone.head_local - wrist).length < reach for bone in below):
-            bones |= {bone.name for bone in below}
-    return bones
+    palm = armature.rest_joints(rig, hand)[list(PALM)]
+    palm = palm[np.isfinite(palm).all(axis=1)]
+    centre = palm.mean(axis=0)
+    radius = np.linalg.norm(palm - centre, axis=1).max()
+    heads = np.array([bone.head_local for bone in rig.data.bones], dtype=float)
+    inside = np.linalg.norm(heads - centre, axis=1) < radius
+    return bones | {bone.name for bone, within in zip(rig.data.bones, inside) if within}

@@ -13,32 +13,34 @@ MIX = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.
 """Odd factors that spread bits: places are told apart by 64 bits made of their coordinates."""
 
 
-def islands(points: Floats, triangles: Ints) -> Ints:
-    """Island [n] of every vertex, named by its first one; vertices in the very same place hang together.
+def islands(points: Floats, edges: Ints, open_edges: Mask) -> Ints:
+    """Island [n] of every vertex, named by one of its own; edges [E, 2], and which of them end a surface.
 
-    Importers split vertices at the seams of textures: without welding, a hand falls to pieces there.
+    Open edges in the very same place hang together: importers split vertices at the seams of textures, and
+    without welding a hand falls to pieces there.
     """
-    first = _same_place(points)
-    a, b = (first[triangles[:, [0, 1]]].T, first[triangles[:, [1, 2]]].T)
-    pairs = np.concatenate([a, b], axis=1)
+    seam = np.unique(edges[open_edges])
+    pairs = np.concatenate([edges.T, np.stack([seam, seam[_first_in_place(points[seam])]])], axis=1)
+    a, b = pairs.astype(np.int32)
     root = np.arange(len(points), dtype=np.int32)
     while True:
-        ends = root[pairs]
-        apart = ends[0] != ends[1]
+        ends_a, ends_b = root[a], root[b]
+        apart = ends_a != ends_b
         if not apart.any():
-            return root[first]
-        pairs, ends = pairs[:, apart], ends[:, apart]
-        root[ends.max(axis=0)] = ends.min(axis=0)  # a root hangs itself on a smaller one: no circles
-        while not np.array_equal(root, root[root]):
-            root = root[root]
+            return root
+        a, b, ends_a, ends_b = a[apart], b[apart], ends_a[apart], ends_b[apart]
+        root[np.maximum(ends_a, ends_b)] = np.minimum(ends_a, ends_b)  # on a smaller one: no circles
+        above = root[root]
+        while not np.array_equal(root, above):
+            root, above = above, above[above]
 
 
 def boxes(points: Floats, labels: Ints) -> tuple[Ints, Floats, Floats]:
     """Labels that occur, ascending [k], and the lowest and highest corners of their bounding boxes [k, 3]."""
     order = np.argsort(labels, kind="stable")
-    found, starts = np.unique(labels[order], return_index=True)
-    ordered = points[order]
-    return found, np.minimum.reduceat(ordered, starts), np.maximum.reduceat(ordered, starts)
+    ordered, labels = points[order], labels[order]
+    starts = np.flatnonzero(np.diff(labels, prepend=-1))
+    return labels[starts], np.minimum.reduceat(ordered, starts), np.maximum.reduceat(ordered, starts)
 
 
 def diagonal(points: Floats) -> float:
@@ -46,8 +48,8 @@ def diagonal(points: Floats) -> float:
     return float(np.linalg.norm(points.max(axis=0) - points.min(axis=0)))
 
 
-def _same_place(points: Floats) -> Ints:
-    """First vertex [n] that is in the same place as each one."""
+def _first_in_place(points: Floats) -> Ints:
+    """First of the points [n, 3] that are in the same place as each one, [n]."""
     bits = np.ascontiguousarray(points + np.float32(0), np.float32).view(np.uint32).astype(np.uint64)
     mixed = bits * MIX
     mixed ^= mixed >> np.uint64(29)

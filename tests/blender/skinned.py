@@ -57,11 +57,13 @@ def _weigh(ob: bpy.types.Object, rig_id: str, side: str) -> None:
     middles = np.array([joints[j] if j == 0 else (joints[j] + joints[j + 1]) / 2 for j in carrying])
     distance = np.linalg.norm(points[:, None] - middles, axis=2)
     nearest = np.argsort(distance, axis=1)[:, :3]
+    pull = 1 / (1e-3 + np.take_along_axis(distance, nearest, axis=1)) ** 2
+    pull /= pull.sum(axis=1, keepdims=True) * np.random.default_rng(0).uniform(0.8, 1.2, (len(points), 1))
     for rank in range(3):
         for i, k in enumerate(nearest[:, rank]):
             name = names[carrying[k]]
             group = ob.vertex_groups.get(name) or ob.vertex_groups.new(name=name)
-            group.add([i], float(1 / (1e-3 + distance[i, k]) ** 2 * 1e-6), "REPLACE")
+            group.add([i], float(pull[i, rank]), "REPLACE")
 
 
 def pose(rig: bpy.types.Object, seed: int = 0, angle: float = 0.5) -> None:
