@@ -5,13 +5,13 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
-from mathutils import Euler, Matrix, Quaternion
+from mathutils import Euler, Matrix, Quaternion, Vector
 
 from hhmr_blender.apply import pose
 from hhmr_blender.capture import armature as capture
 from hhmr_blender.problems import Problem
-from hhmr_blender.rigs.tables import CHAINS, JOINTS
-from tests.blender.rig_building import build, joints_at_rest, select_bones
+from hhmr_blender.rigs.tables import CHAINS, JOINTS, RIGS
+from tests.blender.rig_building import build, joints_at_rest, places, select_bones
 
 
 def curl(ob: bpy.types.Object, hand, rng: np.random.Generator) -> None:
@@ -66,11 +66,123 @@ def test_selected_bones_keep_their_fingers_and_the_palm() -> None:
     ob = build("ue4_mannequin")
     select_bones(ob, {"index_01_r", "index_02_r", "index_03_r", "thumb_02_r"})
     joints = capture.capture(ob, "SELECTED", "AUTO").joints
-    known = {JOINTS[i] for i in np.flatnonzero(np.isfinite(joints).all(axis=1))}
-    assert known == {
+    assert known(joints) == {
         "wrist", "thumb_cmc", "index_mcp", "middle_mcp", "ring_mcp", "pinky_mcp",
         "index_pip", "index_dip", "index_tip", "thumb_mcp", "thumb_ip",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("rig", RIGS, ids=lambda rig: rig.id)
+def test_joints_of_every_rig_as_characters_come(rig) -> None:
+    """With arms, metacarpals, twist and prop bones, rolls, and tails that mean nothing; both sides."""
+    ob = build(rig.id, ("right", "left"), dressed=True)
+    for side in ("right", "left"):
+        found = capture.capture(ob, "ALL", side.upper())
+        assert (found.side, found.hand.rig.id) == (side, rig.id)
+        np.testing.assert_allclose(found.joints, places(side), atol=1e-6)
+
+
+def known(joints: np.ndarray) -> set[str]:
+    return {JOINTS[i] for i in np.flatnonzero(np.isfinite(joints).all(axis=1))}
+
+
+PALM_NAMES = {"wrist", "thumb_cmc", "index_mcp", "middle_mcp", "ring_mcp", "pinky_mcp"}
+
+
+def test_locked_fingers_are_kept_and_the_palm() -> None:
+    ob = build("rigify_metarig")
+    joints = capture.capture(ob, "FINGERS", "AUTO", {"INDEX", "PINKY"}).joints
+    kept = {name for name in JOINTS if name.startswith(("index", "pinky"))}
+    assert known(joints) == PALM_NAMES | kept
+    assert known(capture.capture(ob, "FINGERS", "AUTO").joints) == PALM_NAMES
+    every = capture.capture(ob, "FINGERS", "AUTO", capture.FINGER_NAMES).joints
+    np.testing.assert_array_equal(every, capture.capture(ob, "ALL", "AUTO").joints)
+
+
+def test_the_fingers_of_the_tab_are_those_that_are_read() -> None:
+    items = bpy.context.scene.hhmr.bl_rna.properties["fingers"].enum_items
+    assert tuple(item.identifier for item in items) == capture.FINGER_NAMES
+
+
+def test_both_hands_of_a_character() -> None:
+    ob = build("mixamo", ("right", "left"))
+    right, left = capture.capture_both(ob, "FINGERS", {"THUMB"})
+    assert (right.side, left.side) == ("right", "left")
+    assert known(right.joints) == known(left.joints) > PALM_NAMES
+    select_bones(ob, {"mixamorig:LeftHandIndex2"})
+    (one,) = capture.capture_both(ob, "SELECTED")
+    assert one.side == "left" and known(one.joints) == PALM_NAMES | {"index_pip", "index_dip"}
+    select_bones(ob, set())
+    with pytest.raises(Problem, match="No bone of a hand is selected"):
+        capture.capture_both(ob, "SELECTED")
+    assert [one.side for one in capture.capture_both(build("vroid"), "ALL")] == ["right"]
+
+
+def test_a_mirrored_character_shows_the_other_hand() -> None:
+    ob = build("mixamo", ("right",))
+    ob.scale = (-1, 1, 1)
+    bpy.context.view_layer.update()
+    found = capture.capture(ob, "ALL", "LEFT")
+    assert (found.side, found.hand.side) == ("left", "right")
+    np.testing.assert_allclose(found.joints, places("right") * [-1, 1, 1], atol=1e-6)
+    assert problem_of(ob, side="RIGHT") == "no_hand"
+
+
+def test_parents_and_constraints_of_the_object_count() -> None:
+    ob = build("ue4_mannequin")
+    parent, target = (bpy.data.objects.new(name, None) for name in ("parent", "target"))
+    for empty in (parent, target):
+        bpy.context.collection.objects.link(empty)
+    parent.matrix_world = Matrix.LocRotScale((1, 2, 3), Euler((0.3, 1, 2)), (2, 0.5, 3))
+    target.location = (0, 0, 5)
+    ob.parent = parent
+    ob.rotation_euler = (0.4, 0.5, 0.6)
+    limit = ob.constraints.new("COPY_LOCATION")
+    limit.target = target
+    bpy.context.view_layer.update()
+    joints = capture.capture(ob, "ALL", "AUTO").joints
+    matrix = np.array(parent.matrix_world @ Euler((0.4, 0.5, 0.6)).to_matrix().to_4x4(), dtype=float)
+    wanted = places("right") @ matrix[:3, :3].T + [0, 0, 5]
+    np.testing.assert_allclose(joints, wanted, atol=1e-5)
+
+
+def test_drivers_and_constraints_of_bones_count() -> None:
+    ob = build("ue4_mannequin")
+    bone = ob.pose.bones["index_02_r"]
+    bone.rotation_mode = "XYZ"
+    bone.driver_add("rotation_euler", 0).driver.expression = "0.7"
+    copy = ob.pose.bones["middle_02_r"].constraints.new("COPY_ROTATION")
+    copy.target, copy.subtarget = ob, "index_02_r"
+    copy.owner_space = copy.target_space = "LOCAL"
+    bpy.context.view_layer.update()
+    joints = capture.capture(ob, "ALL", "AUTO").joints
+    for name, at in (("index_03_r", 7), ("middle_03_r", 11)):
+        np.testing.assert_allclose(joints[at], ob.matrix_world @ ob.pose.bones[name].head, atol=1e-6)
+        assert np.linalg.norm(joints[at] - places("right")[at]) > 0.01
+
+
+def test_joints_are_read_at_the_frame_that_is_set() -> None:
+    ob = build("mixamo")
+    hand = capture.choose(ob, "AUTO", None)
+    bone = ob.pose.bones["mixamorig:RightHandIndex1"]
+    bone.rotation_mode = "XYZ"
+    for frame, angle in ((1, 0.0), (11, 1.0)):
+        bone.rotation_euler = (angle, 0, 0)
+        bone.keyframe_insert("rotation_euler", frame=frame)
+    seen = []
+    for frame in (1, 6, 11):
+        bpy.context.scene.frame_set(frame)
+        seen.append(capture.posed_joints(ob, hand)[8])
+        tip = ob.matrix_world @ bone.matrix @ bone.bone.matrix_local.inverted() @ Vector(places("right")[8])
+        np.testing.assert_allclose(seen[-1], tip, atol=1e-6)
+    np.testing.assert_allclose(seen[0], places("right")[8], atol=1e-6)
+    assert np.linalg.norm(seen[1] - seen[0]) > 0.01 and np.linalg.norm(seen[2] - seen[1]) > 0.01
+
+
+def test_an_armature_in_edit_mode_has_no_pose() -> None:
+    build("mixamo")
+    bpy.ops.object.mode_set(mode="EDIT")
+    assert problem_of(bpy.context.object) == "edit_mode"
 
 
 def test_two_hands_need_a_side_or_a_selection() -> None:
