@@ -105,19 +105,20 @@ def rotation(bone: bpy.types.PoseBone) -> Matrix:
     if bone.rotation_mode == "QUATERNION":
         return bone.rotation_quaternion.normalized().to_matrix()
     if bone.rotation_mode == "AXIS_ANGLE":
-        angle, x, y, z = values(bone)
+        angle, x, y, z = values(bone)[3:]
         return Matrix.Rotation(angle, 3, (x, y, z)) if x or y or z else Matrix.Identity(3)
     return bone.rotation_euler.to_matrix()
 
 
 def values(bone: bpy.types.PoseBone) -> tuple[float, ...]:
-    """What a bone's rotation channels hold, as they are."""
-    return tuple(getattr(bone, channel(bone)))
+    """What a bone's location and then its rotation channels hold, as they are."""
+    return (*bone.location, *getattr(bone, channel(bone)))
 
 
 def set_values(bone: bpy.types.PoseBone, held: tuple[float, ...]) -> None:
     """Put back what `values` gave."""
-    setattr(bone, channel(bone), held)
+    bone.location = held[:3]
+    setattr(bone, channel(bone), held[3:])
 
 
 def set_angles(bone: bpy.types.PoseBone, free: Freedom, angles: Array) -> None:

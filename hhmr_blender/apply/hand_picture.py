@@ -22,8 +22,10 @@ TURN = np.radians([-12.0, 28.0])
 """Of the view from the palm's side, about x and then y: straight on, bent fingers hide their own bend."""
 
 # Of the palm's length, at each joint.
-RADII = (0.21, 0.16, 0.115, 0.10, 0.075) + (0.12, 0.09, 0.082, 0.062) * 3 + (0.11, 0.078, 0.07, 0.055)
-STEP = 0.025
+RADII = (0.15, 0.16, 0.115, 0.10, 0.075) + (0.12, 0.09, 0.082, 0.062) * 3 + (0.11, 0.078, 0.07, 0.055)
+STEP = 0.03
+HEEL = 0.45
+"""How broad the palm is at the wrist, of how broad it is at the knuckles."""
 
 
 def draw(joints: Array, side: str, given: Collection[int] = ()) -> NDArray[np.float32]:
@@ -74,9 +76,9 @@ def _spheres(places: Array, given: Collection[int]) -> Iterator[tuple[Array, flo
         bones += list(zip(there[:-1], there[1:]))
     for a, b in bones:
         colour = GIVEN if {a, b} <= set(given) else MADE
-        count = 2 + int(np.linalg.norm(places[b] - places[a]) / STEP)
-        for t in np.linspace(0, 1, count):
-            yield places[a] * (1 - t) + places[b] * t, RADII[a] * (1 - t) + RADII[b] * t, colour
+        begin = places[a] if a or b == 1 else places[b] * [HEEL, 0.06, HEEL]
+        for t in np.linspace(0, 1, 2 + int(np.linalg.norm(places[b] - begin) / STEP)):
+            yield begin * (1 - t) + places[b] * t, RADII[a] * (1 - t) + RADII[b] * t, colour
 
 
 def _shaded(centres: Array, radii: Array, colours: Array, size: int) -> Array:

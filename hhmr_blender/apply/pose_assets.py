@@ -11,6 +11,8 @@ from ..capture.armature import posed_joints
 from ..problems import Problem
 from ..rigs.hand import Hand
 from . import catalog, freedom, hand_picture, pose, pose_list
+from .controls import finger_ik
+from .loose import loose_bones
 from .pose_list import Pose
 
 AUTHOR = "HHMR for Blender"
@@ -29,7 +31,7 @@ def save(context: bpy.types.Context, ob: bpy.types.Object, chosen: list[Pose]) -
     names = []
     for hand, one in zip(hands, chosen):
         before = {bone: freedom.values(bone) for bone in pose.turned_bones(ob, hand)}
-        switches = {bone: bone["FK_IK"] for bone in pose.finger_ik(ob, hand).values()}
+        switches = {bone: bone["FK_IK"] for bone in finger_ik(ob, hand).values()}
         try:
             pose_list.write(ob, hand, one, context.view_layer)
             action = _action(ob, hand, f"{ob.name} {one.name}", bool(switches))
@@ -77,8 +79,10 @@ def _action(ob: bpy.types.Object, hand: Hand, name: str, with_switches: bool) ->
     bag = strip.channelbag(slot, ensure=True)
     for bone in pose.turned_bones(ob, hand):
         path = bone.path_from_id(freedom.channel(bone))
-        _keys(bag, bone.name, path, freedom.values(bone))
-    for bone in pose.finger_ik(ob, hand).values() if with_switches else ():
+        _keys(bag, bone.name, path, freedom.values(bone)[3:])
+    for one in loose_bones(ob, hand):
+        _keys(bag, one.bone.name, one.bone.path_from_id("location"), tuple(one.bone.location))
+    for bone in finger_ik(ob, hand).values() if with_switches else ():
         _keys(bag, bone.name, bone.path_from_id('["FK_IK"]'), (float(bone["FK_IK"]),))
     action.use_fake_user = True
     return action

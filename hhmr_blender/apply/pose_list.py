@@ -20,6 +20,7 @@ from ..rigs.tables import PALM
 from ..session import Target
 from ..template import template
 from . import freedom, pose, shape_keys
+from .controls import finger_ik
 
 Array = NDArray[np.float64]
 
@@ -45,7 +46,9 @@ class Pose:
     own: bool = False
     """Whether the joints are this rig's own, moved along, and not those of the HHMR hand."""
     rotations: dict[str, list[float]] | None = None
-    """Bone -> what its rotation channels held before."""
+    """Bone -> what its location and rotation channels held before; None for a hypothesis."""
+    switches: dict[str, float] | None = None
+    """Bone -> its switch from FK to IK before."""
     about: dict[str, Any] | None = None
     """What is known of a hypothesis: seed, score, draw, residual_mm, self_intersection."""
 
@@ -135,7 +138,9 @@ def add(
         stay = [one for one in poses(ob) if one.kept or one.wrist != hand.bones[0]]
         word = hand.side.capitalize()
         before = {bone.name: list(freedom.values(bone)) for bone in pose.turned_bones(ob, hand)}
-        new = [Pose(f"{word} as It Was", False, hand.bones[0], hand.side, rotations=before)]
+        switches = {bone.name: float(bone["FK_IK"]) for bone in finger_ik(ob, hand).values()}
+        name = f"{word} as It Was"
+        new = [Pose(name, False, hand.bones[0], hand.side, rotations=before, switches=switches)]
         for i, (one, about) in enumerate(zip(joints, abouts)):
             name = f"{word} {i + 1} ({about['score']:.2f})"
             places = np.round(one, 7).tolist()
@@ -163,15 +168,25 @@ def show(ob: bpy.types.Object, index: int, context: bpy.types.Context) -> str:
 def write(ob: bpy.types.Object, hand: Hand, chosen: Pose, view_layer: bpy.types.ViewLayer) -> pose.Written:
     """Turn the bones of a hand as a row of the list says."""
     if chosen.rotations is not None:
-        assert ob.pose is not None
-        for name, values in chosen.rotations.items():
-            bone = ob.pose.bones.get(name)
-            if bone is not None and len(values) == len(freedom.values(bone)):
-                freedom.set_values(bone, tuple(values))
+        _restore(ob, chosen.rotations, chosen.switches or {})
         view_layer.update()
         return pose.Written()
     rest = None if chosen.own else template().regressor @ template().side_vertices(chosen.side)
     return pose.write(ob, hand, np.array(chosen.joints, dtype=float), view_layer, chosen.held, rest)
+
+
+def _restore(ob: bpy.types.Object, rotations: dict[str, list[float]], switches: dict[str, float]) -> None:
+    """Put back what is still there to take it."""
+    assert ob.pose is not None
+    for name, values in rotations.items():
+        bone = ob.pose.bones.get(name)
+        if bone is not None and len(values) == len(freedom.values(bone)):
+            freedom.set_values(bone, tuple(values))
+    for name, value in switches.items():
+        bone = ob.pose.bones.get(name)
+        if bone is not None and "FK_IK" in bone:
+            bone["FK_IK"] = value
+    ob.update_tag()
 
 
 def hand_of(ob: bpy.types.Object, chosen: Pose) -> Hand:

@@ -13,6 +13,7 @@ from mathutils import Matrix
 
 from hhmr_blender import panels
 from hhmr_blender.apply import pose, pose_list
+from hhmr_blender.apply.controls import metacarpals
 from hhmr_blender.capture import armature as capture
 from hhmr_blender.session import Target, session
 from tests.blender.rig_building import build
@@ -30,8 +31,7 @@ def answer(ob: bpy.types.Object, hand: capture.Hand, rng: np.random.Generator) -
     poses = []
     for _ in range(COUNT):
         curl(ob, hand, rng)
-        for joint in (5, 6, 7):
-            name = hand.controls[joint]
+        for name in (*metacarpals(ob, hand).values(), *hand.controls[5:8]):
             ob.pose.bones[name].matrix_basis = before[name]
         bpy.context.view_layer.update()
         poses.append(capture.posed_joints(ob, hand))
