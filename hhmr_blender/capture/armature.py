@@ -204,8 +204,17 @@ def selected_bones(ob: bpy.types.Object) -> set[str]:
 
 
 def _check_readable(ob: bpy.types.Object) -> None:
-    if ob.mode == "EDIT" and ob.type == "ARMATURE":
+    """Raises Problem where an armature has no pose now: what is not evaluated keeps an old one."""
+    if ob.type != "ARMATURE":
+        return
+    if ob.mode == "EDIT":
         raise Problem("edit_mode", f"'{ob.name}' is in Edit Mode, where it has no pose: leave it with Tab.")
+    if not ob.evaluated_get(bpy.context.evaluated_depsgraph_get()).is_evaluated:
+        raise Problem(
+            "disabled",
+            f"'{ob.name}' is disabled in viewports, or its collection is excluded, so that its pose is not "
+            "known: enable it in the Outliner.",
+        )
 
 
 def _several(ob: bpy.types.Object, found: list[Hand]) -> Problem:

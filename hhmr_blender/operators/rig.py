@@ -56,6 +56,9 @@ class HHMR_OT_from_armature(Asking, bpy.types.Operator):
         else:
             found = [capture.capture(ob, chosen.bones, side, chosen.fingers)]
         for one in found:
+            for said in (one.hand.doubt, one.hand.remark):
+                if said:
+                    self.report({"WARNING"}, said)
             self._ask_for(context, ob, one)
 
     def _ask_for(self, context: bpy.types.Context, ob: bpy.types.Object, found: ArmatureHand) -> None:

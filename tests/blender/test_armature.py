@@ -179,6 +179,25 @@ def test_joints_are_read_at_the_frame_that_is_set() -> None:
     assert np.linalg.norm(seen[1] - seen[0]) > 0.01 and np.linalg.norm(seen[2] - seen[1]) > 0.01
 
 
+def test_a_disabled_armature_has_an_old_pose_and_a_hidden_one_has_not() -> None:
+    ob = build("mixamo")
+    ob.hide_set(True)
+    bone = ob.pose.bones["mixamorig:RightHandIndex1"]
+    bone.rotation_quaternion = Euler((1, 0, 0)).to_quaternion()
+    bpy.context.view_layer.update()
+    assert np.abs(capture.capture(ob, "ALL", "AUTO").joints[8] - places("right")[8]).max() > 0.01
+    ob.hide_viewport = True
+    assert problem_of(ob) == "disabled"
+    ob.hide_viewport = False
+    away = bpy.data.collections.new("away")
+    bpy.context.scene.collection.children.link(away)
+    for collection in ob.users_collection:
+        collection.objects.unlink(ob)
+    away.objects.link(ob)
+    bpy.context.view_layer.layer_collection.children["away"].exclude = True
+    assert problem_of(ob) == "disabled"
+
+
 def test_an_armature_in_edit_mode_has_no_pose() -> None:
     build("mixamo")
     bpy.ops.object.mode_set(mode="EDIT")
