@@ -76,7 +76,7 @@ def _best_of(members: dict[str, str], parents: Mapping[str, str | None]) -> list
         known = [hand for hand in hands if hand is not None]
         best = max(known, key=lambda hand: (hand.whole, hand.score))  # the first of equals, in RIGS' order
         if best.bones[0] and best.phalanges >= FEWEST_PHALANGES:
-            found.append(best)
+            found.append(_with_leaves(best, parents))
     return found
 
 
@@ -88,7 +88,6 @@ def _match(
     bones = _resolve(rig.bones(side), members, names)
     if not bones[0] and sum(bool(bones[joint]) for joint in PHALANGES) >= WANTED_PHALANGES:
         bones[0] = _common_ancestor([bones[chain[0]] for chain in CHAINS if bones[chain[0]]], parents)
-    _add_leaves(bones, parents)
     metacarpals = _resolve(rig.metacarpals(side), members, names)
     score = sum(_hangs_right(bones, joint, parents) for joint in range(1, len(JOINTS)))
     score += sum(1 if bone else -1 for bone in metacarpals)
@@ -103,12 +102,14 @@ def _resolve(wanted: list[str], members: dict[str, str], names: Names) -> list[s
     return [members.get(name) or names.get(canonical(name), "") if name else "" for name in wanted]
 
 
-def _add_leaves(bones: list[str], parents: Mapping[str, str | None]) -> None:
-    """Fingertip bones under last phalanges, as importers add them ("..._end"), where the rig names none."""
+def _with_leaves(hand: Hand, parents: Mapping[str, str | None]) -> Hand:
+    """A hand with the fingertip bones that importers add under last phalanges ("..._end")."""
+    bones = list(hand.bones)
     last = {bones[chain[2]]: chain[3] for chain in CHAINS if bones[chain[2]] and not bones[chain[3]]}
     for bone, parent in parents.items():
         if parent in last and says(bone, LEAF_WORDS):
             bones[last[parent]] = bone
+    return replace(hand, bones=tuple(bones))
 
 
 def _hangs_right(bones: list[str], joint: int, parents: Mapping[str, str | None]) -> bool:

@@ -13,6 +13,7 @@ from hhmr_blender.capture import mapping
 from hhmr_blender.problems import Problem
 from hhmr_blender.rigs.tables import JOINTS
 from tests.blender.rig_building import build, places, select_bones
+from tests.blender.test_panels import drawn
 from tests.blender.test_structure import flat, made, nameless
 
 WRIST, INDEX = "mixamorig:RightHand", "mixamorig:RightHandIndex1"
@@ -228,6 +229,22 @@ def test_a_mapping_that_is_no_mapping_is_none() -> None:
     assert capture.capture(ob, "ALL", "AUTO").hand.rig.id == "mixamo"
     bpy.ops.hhmr.detect_mapping()
     assert read(ob)[0] == WRIST
+
+
+def test_the_panel_shows_the_mapping_and_what_is_not_sure() -> None:
+    ob = made(fingers=(0, 1, 2, 4))
+    bpy.context.scene.hhmr.bones = "FINGERS"
+    assert "Found anew each time." in drawn() and "detect_mapping" in drawn()
+    bpy.ops.hhmr.detect_mapping()
+    assert "no ring finger" in " ".join(drawn())
+    ob.data.bones["Bone.010"].name = "other"
+    for shows in ("READ", "WRITE"):
+        bpy.context.scene.hhmr.mapping_shows = shows
+        drawn()
+    bpy.context.scene.hhmr.mapping_side = "LEFT"
+    assert "Found anew each time." in drawn()
+    bpy.ops.mesh.primitive_cube_add()
+    assert "detect_mapping" not in drawn()
 
 
 def test_the_buttons_want_an_armature() -> None:
