@@ -32,6 +32,11 @@ def metacarpals(ob: bpy.types.Object, hand: Hand) -> dict[int, str]:
     return found
 
 
+def stiff_joints(hand: Hand) -> tuple[int, ...]:
+    """Joints of the palm that stay where they are on the wrist while it arches."""
+    return (0, 1, 5) if hand.rig.id == "rigify_deform" else (0, 1, 5, 9)
+
+
 def finger_ik(ob: bpy.types.Object, hand: Hand) -> dict[int, bpy.types.PoseBone]:
     """Bones with Rigify's switch from FK (0) to IK (1): finger, 0 the thumb -> bone."""
     assert ob.pose is not None

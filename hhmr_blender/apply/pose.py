@@ -15,14 +15,11 @@ from ..rigs.hand import Hand
 from ..rigs.joints import rigid_fit
 from ..rigs.tables import CHAINS, PALM
 from . import freedom
-from .controls import finger_ik, metacarpals
+from .controls import finger_ik, metacarpals, stiff_joints
 from .loose import loose_bones
 from .turning import Loss, Turn, Turning, armature_space
 
 Array = NDArray[np.float64]
-
-STIFF = (0, 1, 5, 9)
-"""What places the palm where ring and pinky have metacarpal bones of their own to arch it."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ def write(
     driven = freedom.driven_channels(ob)
     arch = _arch(ob, hand, at_rest, kept, driven)
     levels = [arch, *(_level(ob, hand, at_rest, kept, driven, level) for level in range(3))]
-    stiff = STIFF if arch else PALM
+    stiff = stiff_joints(hand) if arch else PALM
     wanted = armature_space(ob, _fitted(joints, posed_joints(ob, hand), stiff))
     if arch and rest is not None:
         wanted = _rest_relative(ob, hand, wanted, _fitted(rest, at_rest, stiff), at_rest)

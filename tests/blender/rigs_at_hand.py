@@ -9,6 +9,7 @@ import numpy as np
 from mathutils import Euler, Matrix, Quaternion
 
 from hhmr_blender.apply import pose
+from hhmr_blender.apply.controls import metacarpals
 from hhmr_blender.apply.loose import loose_bones
 from hhmr_blender.capture import armature as capture
 from hhmr_blender.rigs.tables import CHAINS, CONTROLS, RIGS, Rig
@@ -87,6 +88,17 @@ def rigify_arm(side: str = "R", finger_ik: bool = False) -> bpy.types.Object:
     return next(ob for ob in bpy.data.objects if ob.type == "ARMATURE" and ob is not metarig)
 
 
+def rigify_human() -> bpy.types.Object:
+    """A generated Rigify character; takes 5 to 10 s."""
+    import addon_utils  # on the path from `import bpy` on
+
+    addon_utils.enable("rigify", default_set=True)
+    bpy.ops.object.armature_human_metarig_add()
+    metarig = bpy.context.object
+    bpy.ops.pose.rigify_generate()
+    return next(ob for ob in bpy.data.objects if ob.type == "ARMATURE" and ob is not metarig)
+
+
 def imported(path: Path) -> bpy.types.Object:
     """Armature of a glTF file."""
     bpy.ops.import_scene.gltf(filepath=str(path))
@@ -116,11 +128,17 @@ def bent(rest: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def curl(ob: bpy.types.Object, hand: capture.Hand, rng: np.random.Generator) -> None:
-    """A random pose of every bone that a pose is written to, twist and all; the palm's arch is slight."""
-    fingers = {hand.controls[joint] for chain in CHAINS for joint in chain[:3]}
+    """A random pose of every bone that is written to: fingers with their twist, the palm's arch without.
+
+    Joints don't say how a metacarpal is twisted, and Rigify's palm passes a part of that on.
+    """
+    arch = metacarpals(ob, hand).values()
     for bone in pose.turned_bones(ob, hand):
-        most = 0.7 if bone.name in fingers else 0.2
-        turn(bone, Euler(rng.uniform(-most, most, 3)).to_quaternion())
+        if bone.name in arch:
+            axis = (rng.normal(), 0, rng.normal())
+            turn(bone, Quaternion(axis, rng.uniform(-0.3, 0.3)))
+        else:
+            turn(bone, Euler(rng.uniform(-0.7, 0.7, 3)).to_quaternion())
     bpy.context.view_layer.update()
 
 
