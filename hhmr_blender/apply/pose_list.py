@@ -119,7 +119,7 @@ def take(
         for i in range(len(joints))
     ]
     add(ob, hand, joints, held, own, abouts)
-    if not held:
+    if not held or request.get("source") == "surface":  # a mesh shows them by itself, in the pose as it is
         return f"{len(joints)} poses of '{ob.name}' are listed under Poses."
     written = show(ob, _first(ob, hand), context)
     return f"'{ob.name}' is posed by the first; the others are listed under Poses. {written}".strip()
@@ -157,6 +157,7 @@ def show(ob: bpy.types.Object, index: int, context: bpy.types.Context) -> str:
     chosen = poses(ob)[index]
     pose.check_editable(ob)
     hand = hand_of(ob, chosen)
+    _take_off_meshes(ob, context.scene)
     said = write(ob, hand, chosen, context.view_layer).sentence()
     if context.scene.tool_settings.use_keyframe_insert_auto:
         pose.insert_keys(ob, hand)
@@ -173,6 +174,13 @@ def write(ob: bpy.types.Object, hand: Hand, chosen: Pose, view_layer: bpy.types.
         return pose.Written()
     rest = None if chosen.own else template().regressor @ template().side_vertices(chosen.side)
     return pose.write(ob, hand, np.array(chosen.joints, dtype=float), view_layer, chosen.held, rest)
+
+
+def _take_off_meshes(ob: bpy.types.Object, scene: bpy.types.Scene) -> None:
+    """A hypothesis that a mesh of this rig shows was made for the pose before: with a new one it comes twice."""
+    for mesh in scene.objects:
+        if shape_keys.hypotheses(mesh) and any(one.armature == ob for one in skin.deformers(mesh)):
+            shape_keys.hide(mesh)
 
 
 def _restore(ob: bpy.types.Object, rotations: dict[str, list[float]], switches: dict[str, float]) -> None:

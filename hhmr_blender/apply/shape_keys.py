@@ -95,6 +95,17 @@ def show(ob: bpy.types.Object, name: str) -> None:
     ob.active_shape_key_index = mesh.shape_keys.key_blocks.find(name)
 
 
+def hide(ob: bpy.types.Object) -> None:
+    """Show no hypothesis: the mesh as it is without them."""
+    mesh = ob.data
+    assert isinstance(mesh, bpy.types.Mesh) and mesh.shape_keys is not None
+    names = [entry.name for entry in hypotheses(ob)]
+    if ob.active_shape_key is not None and ob.active_shape_key.name in names:
+        ob.show_only_shape_key = False
+    for name in names:
+        mesh.shape_keys.key_blocks[name].value = 0.0
+
+
 def blend(ob: bpy.types.Object, on: bool) -> None:
     """On: mix the hypotheses by their values, beginning with the one that is shown. Off: show just one."""
     mesh = ob.data

@@ -291,7 +291,7 @@ def _deformed(
 
 
 def _bones(rig: bpy.types.Object, hand: Hand) -> set[str]:
-    """A hand's bones, what hangs on them, and those that begin in the palm: some rigs hang these elsewhere."""
+    """A hand's bones, what hangs on them, and what begins in the palm: some rigs hang that elsewhere."""
     assert isinstance(rig.data, bpy.types.Armature)
     own = [rig.data.bones[name] for name in hand.bones if name]
     bones = {below.name for bone in own for below in (bone, *bone.children_recursive)}
