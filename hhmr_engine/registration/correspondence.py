@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from ..hand.normals import vertex_normals
-from ..hand.skeleton import FINGER_BONES
 from ..hand.template import HandTemplate
+from .matching import finger_cores
 from .surface import Samples, Surface
 
 NEAR = 0.004  # metres at hand scale between hand and surface where the surface is there
@@ -52,12 +52,20 @@ class Place:
 
 
 def describe(
-    template: HandTemplate, points: NDArray, samples: Samples, size: float, place: Place
+    template: HandTemplate,
+    points: NDArray,
+    samples: Samples,
+    size: float,
+    place: Place,
+    possible: NDArray[np.bool_],
 ) -> Registration:
     """The Registration of a hand `points` [V,3] laid onto samples, both right-handed and at hand scale;
-    `size` is the hand's size relative to the template's."""
+    `size` is the hand's size relative to the template's, `possible` [5] which fingers may be there: one that
+    may not lies where it lies by chance."""
     normals = vertex_normals(points[None], template.faces)[0].astype(np.float64)
+    core = finger_cores(template)
     covered = covered_vertices(points, normals, samples, NEAR * size)
+    covered &= (core < 0) | possible[core]
     vertex = _spread(samples, MOST)
     at = place.to_hand(place.surface.vertices[vertex])
     out = samples.normals[cKDTree(samples.points).query(at)[1]]
@@ -78,7 +86,7 @@ def describe(
         sigma=sigma.astype(np.float32),
         scale=place.unit * size,
         residual=1e3 * float(np.median(gap[matched])) / size if matched.any() else float("inf"),
-        fingers=present_fingers(template, covered),
+        fingers=np.array([covered[core == finger].mean() > PRESENT for finger in range(5)]),
     )
 
 
@@ -89,15 +97,6 @@ def covered_vertices(points: NDArray, normals: NDArray, samples: Samples, near: 
     off = np.abs((gap * samples.normals[index]).sum(2))
     agree = (normals[:, None] * samples.normals[index]).sum(2) > AGREEING
     return ((off < near) & (distance < 1.5 * near) & agree).any(1)
-
-
-def present_fingers(template: HandTemplate, covered: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    share = []
-    for finger, bones in FINGER_BONES.items():
-        beyond = list(bones if finger == "thumb" else bones[1:])
-        own = template.weights[:, beyond[1:]].sum(1) > 0.6
-        share.append(covered[own].mean())
-    return np.array(share) > PRESENT
 
 
 def closest_on_mesh(

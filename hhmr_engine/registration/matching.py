@@ -6,19 +6,23 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..hand import dof
 from ..hand.normals import vertex_normals
-from ..hand.skeleton import PALM_BONES
+from ..hand.skeleton import FINGER_BONES, PALM_BONES
 from ..hand.template import HandTemplate
-from .articulated import ANGLES, FRAME, LENGTHS, OFFSETS, SHAPE, Articulated, Pose
+from .articulated import ANGLES, FRAME, LENGTHS, OFFSETS, SHAPE, Articulated, Bones, Pose
 
 NORMAL = 0.02  # metres that a difference of 1 between unit normals counts as (design: registration)
-SLIDE = 4.0  # how much further than along the normal a match may be off along the surface
+SLIDE = 10.0  # how much further than along the normal a match may be off along the surface
 WORTH = 150  # independent observations that a whole surface counts as
 DEVIATION = {"flex": 0.8, "abd": 0.3, "twist": 0.4, "shape": 1.0, "length": 0.12, "offset": 0.08}
+UNLIKELY = 0.001  # weight of the priors in the energy that hands are compared by
 LIMIT = 0.06  # radians by which an angle's limits are soft
+WEB = 0.35  # of the first phalanx: so far fingers may hang together
+ANY = 31  # all five fingers' bits
 PALM_SHARE = 0.75  # of a vertex' weight that lies on the palm's bones, to count as palm
 
 
@@ -33,109 +37,138 @@ class Target:
     normals: Tensor
     joints: Tensor
 
+    def thin(self, values: Tensor, count: int) -> Tensor:
+        """values [k,N] of the samples at `count` of them, evenly: they lie in no order along the surface."""
+        return values[:, torch.linspace(0, values.shape[1] - 1, count).long()]
+
     def thinned(self, count: int) -> Target:
-        """Evenly fewer samples, which lie in no order along the surface."""
-        keep = torch.linspace(0, self.points.shape[1] - 1, count).long()
-        return Target(self.points[:, keep], self.normals[:, keep], self.joints)
+        return Target(self.thin(self.points, count), self.thin(self.normals, count), self.joints)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One leg of a fit: rounds, the distance (metres) at which a match counts half, first and last, the
-    noise of a match in metres, and whether axes and lengths are free."""
+    """One leg of a fit: rounds, the distance (metres) at which a match counts a quarter, first and last, the
+    noise of a match in metres, whether the axes are free, and whether a third of the vertices will do."""
 
     rounds: int
     reach: tuple[float, float]
     sigma: float
     offsets: bool = False
+    coarse: bool = False
 
 
 @dataclass(frozen=True)
 class Match:
-    """Nearest points between n hands and N samples: vertex [n,N] of each sample with squared distance [n,N],
-    sample [n,P] of each palm vertex with squared distance [n,P] (metres, normals counted)."""
+    """Nearest points between n hands and N samples; distances are squared, metres, normals counted."""
 
-    vertex: Tensor
-    distance: Tensor
-    sample: Tensor
-    back: Tensor
+    vertex: Tensor  # [n,N] the nearest to each sample
+    distance: Tensor  # [n,N]
+    palm: Tensor  # [P] vertices of the palm
+    sample: Tensor  # [n,P] the nearest to each of those
+    back: Tensor  # [n,P] its distance
+    bones: Bones
+    points: Tensor  # [n,V+21,3] of the hands
 
 
 class Matcher:
-    """The template's side of the match."""
+    """The template's side of the match.
+
+    `allowed` [n,N]: the fingers that a sample may belong to, a bit (1 << finger) for each. Palm and webs are
+    always allowed.
+    """
 
     def __init__(self, arrays: HandTemplate) -> None:
         self.template = arrays.torch()
         normals = vertex_normals(arrays.vertices[None], arrays.faces)[0]
         self.model = Articulated(self.template, torch.from_numpy(normals))
         self.count = len(arrays.vertices)
-        palm = arrays.weights[:, list(PALM_BONES)].sum(1) > PALM_SHARE
-        rim = rim_vertices(arrays.faces)
-        inner = palm.copy()
+        self.core = torch.from_numpy(finger_cores(arrays))
+        self.bit = torch.where(self.core < 0, 0, 1 << self.core.clamp_min(0))
+        self.on_palm = torch.from_numpy(arrays.weights[:, list(PALM_BONES)].sum(1) > PALM_SHARE)
+        rim = torch.from_numpy(rim_vertices(arrays.faces))
+        inner = self.on_palm.clone()
         inner[rim] = False
-        self.all_palm = torch.from_numpy(np.flatnonzero(palm))
-        self.palm = torch.from_numpy(np.flatnonzero(inner)[::4])
+        self.palm = inner.nonzero()[::4, 0]
         self.rim = torch.zeros(self.count + 21, dtype=torch.bool)
-        self.rim[torch.from_numpy(rim)] = True
+        self.rim[rim] = True
+        self.all, self.some = torch.arange(self.count), torch.arange(0, self.count, 3)
         kinds = [DEVIATION[free.kind] for free in dof.DOFS]
         shape, length, offset = (DEVIATION[key] for key in ("shape", "length", "offset"))
         deviation = [kinds, [shape] * SHAPE, [length] * LENGTHS, [torch.inf] * FRAME, [offset] * OFFSETS]
         self.precision = torch.tensor([value for part in deviation for value in part]) ** -2.0
         self.limits = torch.from_numpy(dof.LIMITS)
 
-    def match(self, pose: Pose, target: Target, mirror: Tensor) -> tuple[Match, Tensor, Tensor]:
-        """Nearest points, and the hands' points [n,P,3] and normals [n,V,3] that they were found with."""
+    def match(
+        self,
+        pose: Pose,
+        target: Target,
+        mirror: Tensor,
+        allowed: Tensor | None = None,
+        coarse: bool = False,
+    ) -> Match:
         bones = self.model.bones(pose)
-        points, normals = self.model.points(pose, bones), self.model.posed_normals(pose, bones)
-        ours = torch.cat([points[:, : self.count], NORMAL * normals], -1)
-        theirs = torch.cat([target.points, NORMAL * target.normals], -1)[mirror]
-        square = _squares(theirs, ours)  # [n,N,V]
+        points = self.model.points(pose, bones)
+        sites = self.some if coarse else self.all
+        normals = self.model.posed_normals(pose, bones)
+        square = squares(target, mirror, points[:, sites], normals[:, sites])  # [n,N,S]
+        if allowed is not None:
+            bit = self.bit[sites]
+            square.masked_fill_((bit > 0) & (bit & allowed[..., None] == 0), 1.0)
         distance, vertex = square.min(2)
-        back, sample = square[:, :, self.palm].min(1)
-        return Match(vertex, distance, sample, back), points, normals
+        columns = torch.isin(sites, self.palm)
+        back, sample = square[:, :, columns].min(1)
+        return Match(sites[vertex], distance, sites[columns], sample, back, bones, points)
 
     def refine(
-        self, pose: Pose, target: Target, mirror: Tensor, stage: Stage, joint_sigma: float = 0.005
+        self,
+        pose: Pose,
+        target: Target,
+        mirror: Tensor,
+        stage: Stage,
+        allowed: Tensor | None = None,
+        joint_sigma: float = 0.005,
     ) -> Pose:
         """Gauss-Newton with matches renewed every round; the reach shrinks geometrically."""
         first, last = stage.reach
         for k in range(stage.rounds):
             reach = first * (last / first) ** (k / max(1, stage.rounds - 1))
-            pose = pose.moved(self._step(pose, target, mirror, stage, reach, joint_sigma))
+            match = self.match(pose, target, mirror, allowed, stage.coarse)
+            a, r = self._surface_rows(pose, match, target, mirror, stage, reach)
+            if bool(torch.isfinite(target.joints).any()):
+                joint_a, joint_r = self._joint_rows(pose, match, target.joints[mirror], stage, joint_sigma)
+                a, r = torch.cat([a, joint_a], 1), torch.cat([r, joint_r], 1)
+            pose = pose.moved(self._solve(pose, a, r))
         return pose
 
-    def _step(
-        self, pose: Pose, target: Target, mirror: Tensor, stage: Stage, reach: float, joint_sigma: float
-    ) -> Tensor:
-        match, points, _ = self.match(pose, target, mirror)
-        palm = self.palm.expand(len(pose), -1)
+    def _surface_rows(
+        self, pose: Pose, match: Match, target: Target, mirror: Tensor, stage: Stage, reach: float
+    ) -> tuple[Tensor, Tensor]:
+        """Jacobian [n,R,D] and residual [n,R]: a match pulls along the surface's normal, and gently along
+        the surface; not at the wrist's rim, beyond which the surface may go on."""
+        palm = match.palm.expand(len(pose), -1)
         rows = torch.cat([match.vertex, palm], 1)
         goal, normal = (
-            torch.cat([side[mirror], _rows(side[mirror], match.sample)], 1)
+            torch.cat([side[mirror], gathered(side[mirror], match.sample)], 1)
             for side in (target.points, target.normals)
         )
-        forth = _robust(match.distance, reach) * (WORTH / match.distance.shape[1])
-        back = _robust(match.back, reach) * (WORTH / 2 / palm.shape[1])
+        forth = robust(match.distance, reach) * (WORTH / match.distance.shape[1])
+        back = robust(match.back, reach) * (WORTH / 2 / palm.shape[1])
         weight = torch.cat([forth, back], 1).sqrt() / stage.sigma
-        gap = goal - _rows(points, rows)
-        jacobian = self.model.jacobian(pose, self.model.bones(pose), rows, stage.offsets)
-        plane = weight * (gap * normal).sum(-1)
+        gap = goal - gathered(match.points, rows)
+        jacobian = self.model.jacobian(pose, match.bones, rows, stage.offsets)
         plane_rows = weight[..., None] * (normal[..., None, :] @ jacobian)[..., 0, :]
         loose = torch.where(self.rim[rows], 0.0, weight / SLIDE)[..., None]
         a = torch.cat([plane_rows, (loose[..., None] * jacobian).flatten(1, 2)], 1)
-        r = torch.cat([plane, (loose * gap).flatten(1)], 1)
-        if bool(torch.isfinite(target.joints).any()):
-            joint_a, joint_r = self._joint_rows(pose, points, target.joints[mirror], stage, joint_sigma)
-            a, r = torch.cat([a, joint_a], 1), torch.cat([r, joint_r], 1)
-        return self._solve(pose, a, r)
+        r = torch.cat([weight * (gap * normal).sum(-1), (loose * gap).flatten(1)], 1)
+        return a, r
 
     def _joint_rows(
-        self, pose: Pose, points: Tensor, joints: Tensor, stage: Stage, sigma: float
+        self, pose: Pose, match: Match, joints: Tensor, stage: Stage, sigma: float
     ) -> tuple[Tensor, Tensor]:
         rows = torch.arange(self.count, self.count + 21).expand(len(pose), -1)
-        jacobian = self.model.jacobian(pose, self.model.bones(pose), rows, stage.offsets)
+        jacobian = self.model.jacobian(pose, match.bones, rows, stage.offsets)
         known = torch.isfinite(joints).all(-1, keepdim=True) / sigma
-        gap = torch.nan_to_num(joints) - points[:, self.count :]
+        gap = torch.nan_to_num(joints) - match.points[:, self.count :]
         return (known[..., None] * jacobian).flatten(1, 2), (known * gap).flatten(1)
 
     def _solve(self, pose: Pose, a: Tensor, r: Tensor) -> Tensor:
@@ -150,16 +183,34 @@ class Matcher:
         factor = torch.linalg.cholesky(normal + torch.diag_embed(ridge))
         return torch.cholesky_solve(right[..., None], factor)[..., 0]
 
-    def energy(self, pose: Pose, target: Target, mirror: Tensor, reach: float = 0.008) -> Tensor:
+    def energy(
+        self, pose: Pose, target: Target, mirror: Tensor, allowed: Tensor | None = None, reach: float = 0.005
+    ) -> Tensor:
         """How badly each hand explains the samples and its palm is explained by them, and how unlikely it
         is itself [n]; 0 is perfect, 1 hopeless."""
-        match, points, _ = self.match(pose, target, mirror)
-        data = _loss(match.distance, reach).mean(1) + 0.5 * _loss(match.back, reach).mean(1)
+        match = self.match(pose, target, mirror, allowed)
+        points, normals = target.points[mirror], target.normals[mirror]
+        palm = gathered(match.points, match.palm.expand(len(pose), -1))
+        there, out = gathered(points, match.sample), gathered(normals, match.sample)
+        forth = _off(points - gathered(match.points, match.vertex), normals, match.distance)
+        data = loss(forth, reach).mean(1) + 0.5 * loss(_off(there - palm, out, match.back), reach).mean(1)
         beyond = pose.angles - pose.angles.clamp(self.limits[:, 0], self.limits[:, 1])
         unlikely = (self.precision * pose.parameters() ** 2).sum(1) + (beyond**2).sum(1) / LIMIT**2
-        joints = target.joints[mirror]
-        off = torch.nan_to_num(((joints - points[:, self.count :]) / 0.005).square().sum(-1)).sum(-1)
-        return data + 0.002 * (unlikely + off)
+        gap = torch.nan_to_num(target.joints[mirror] - match.points[:, self.count :])
+        return data + UNLIKELY * (unlikely + (gap / 0.005).square().sum((-1, -2)))
+
+
+def finger_cores(template: HandTemplate) -> NDArray[np.int64]:
+    """The finger [V] that a vertex is of: 0 to 4; -1 on the palm, which has the thumb's metacarpal, and
+    where fingers hang together: up to WEB of the first phalanx."""
+    share = np.stack([template.weights[:, list(bones[1:])].sum(1) for bones in FINGER_BONES.values()])
+    core = np.where(share.max(0) > 0.5, share.argmax(0), -1)
+    for finger, bones in enumerate(FINGER_BONES.values()):
+        first = bones[1]
+        along = template.heads[first + 1] - template.heads[first]
+        reached = (template.vertices - template.heads[first]) @ along / (along @ along)
+        core[(core == finger) & (reached < WEB)] = -1
+    return core
 
 
 def rim_vertices(faces: np.ndarray) -> np.ndarray:
@@ -169,22 +220,31 @@ def rim_vertices(faces: np.ndarray) -> np.ndarray:
     return np.unique(unique[count == 1])
 
 
-def _squares(a: Tensor, b: Tensor) -> Tensor:
-    """Squared distances [n,N,M] of rows a [n,N,C] and b [n,M,C]."""
-    cross = torch.baddbmm((b**2).sum(-1)[:, None], a, b.mT, alpha=-2)
-    return (cross + (a**2).sum(-1)[..., None]).clamp_min_(0)
+def squares(target: Target, mirror: Tensor, points: Tensor, normals: Tensor) -> Tensor:
+    """Squared distances [n,N,S] of the target's samples from points [n,S,3] with normals [n,S,3]."""
+    ours = torch.cat([points, NORMAL * normals], -1)
+    theirs = torch.cat([target.points, NORMAL * target.normals], -1)[mirror]
+    cross = torch.baddbmm((ours**2).sum(-1)[:, None], theirs, ours.mT, alpha=-2)
+    return cross.add_((theirs**2).sum(-1)[..., None]).clamp_min_(0)
 
 
-def _rows(values: Tensor, index: Tensor) -> Tensor:
+def _off(gap: Tensor, normals: Tensor, square: Tensor) -> Tensor:
+    """Squared distances [n,M] mostly along the normals, gap [n,M,3]; of what `square` counted for normals a
+    quarter."""
+    along = (gap**2).sum(-1)
+    return (gap * normals).sum(-1) ** 2 + along / 9 + (square - along).clamp_min(0) / 4
+
+
+def gathered(values: Tensor, index: Tensor) -> Tensor:
     """values [n,V,3] at index [n,M]: [n,M,3]."""
     return torch.gather(values, 1, index[..., None].expand(-1, -1, 3))
 
 
-def _robust(square: Tensor, reach: float) -> Tensor:
+def robust(square: Tensor, reach: float) -> Tensor:
     """Geman-McClure weights: 1 near, 1/4 at `reach`."""
     return (1 + square / reach**2) ** -2
 
 
-def _loss(square: Tensor, reach: float) -> Tensor:
-    """Geman-McClure loss: 0 near, 1 far."""
+def loss(square: Tensor, reach: float) -> Tensor:
+    """Geman-McClure loss: 0 near, 1/2 at `reach`, 1 far."""
     return square / (square + reach**2)

@@ -8,18 +8,26 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..hand.template import HandTemplate
-from .articulated import Pose
+from .articulated import Pose, joined
 from .correspondence import Place, Registration, describe
-from .matching import Matcher, Stage, Target
+from .fingers import FingerNames
+from .matching import ANY, Matcher, Stage, Target
 from .offset import fitted_closely
+from .pieces import skin_of
 from .starts import different, likely_starts, starts_from_joints
 from .surface import Samples, clean, hand_area, sample
 
-SAMPLES = 4000
-ROUGH, FINE, LAST = 200, 500, 1500  # samples that the fits look at
-CANDIDATES, FINALISTS = 12, 4
+SAMPLES = 2500
+ROUGH, FINE, MANY, LAST = 200, 500, 1000, 1500  # samples that the fits look at
+CANDIDATES = 12
+LIKELIEST = 3
+WAYS = (3, 2, 1, 1, 1)
+FINALISTS = len(WAYS)
 ENOUGH = 8  # joints that fix place and pose without a search
 TYPICAL_SHARE = 0.75  # of a hand's area that a part of one has: the first guess of the scale
+SEARCH = Stage(10, (0.04, 0.01), 2e-3, coarse=True)
+APPROACH = Stage(8, (0.03, 0.005), 1e-3)
+DECIDE = Stage(5, (0.006, 0.004), 0.7e-3)
 POLISH = Stage(6, (0.008, 0.004), 0.5e-3, offsets=True)
 MIRRORS = {"auto": (0, 1), "right": (0,), "left": (1,)}
 
@@ -46,14 +54,16 @@ def register(
     unit = float(np.sqrt(surface.area / (TYPICAL_SHARE * hand_area(template))))
     target = _target(samples, origin, unit, joints)
     with torch.no_grad():
-        pose, mirror = _placed(matcher, target, MIRRORS[side])
-        pose = matcher.refine(pose, target.thinned(LAST), mirror, POLISH)
+        names = FingerNames(template, matcher, skin_of(surface, samples, unit))
+        pose, mirror, allowed = _placed(matcher, names, target, MIRRORS[side])
+        pose = matcher.refine(pose, target.thinned(LAST), mirror, POLISH, target.thin(allowed, LAST))
         points = matcher.model.points(pose, matcher.model.bones(pose))[0, : matcher.count].numpy()
     flip = np.array([-1.0 if mirror[0] else 1.0, 1.0, 1.0])
     hand = Samples((samples.points - origin) / unit * flip, samples.normals * flip, samples.vertex)
     size = float(pose.grow[0].exp())
     points = fitted_closely(template, points, hand, size)
-    return describe(template, points, hand, size, Place(surface, origin, unit, flip))
+    possible = ((allowed[..., None] >> torch.arange(5)) % 2 == 1).any(1)[0].numpy()
+    return describe(template, points, hand, size, Place(surface, origin, unit, flip), possible)
 
 
 def _target(samples: Samples, origin: NDArray, unit: float, joints: NDArray | None) -> Target:
@@ -65,18 +75,44 @@ def _target(samples: Samples, origin: NDArray, unit: float, joints: NDArray | No
     return Target(*(torch.from_numpy((array * flip).astype(np.float32)) for array in arrays))
 
 
-def _placed(matcher: Matcher, target: Target, mirrors: tuple[int, ...]) -> tuple[Pose, Tensor]:
-    """The best hand, roughly fitted, and whether it is mirrored: a batch of one."""
+def _placed(
+    matcher: Matcher, names: FingerNames, target: Target, mirrors: tuple[int, ...]
+) -> tuple[Pose, Tensor, Tensor]:
+    """The best hand, fitted, whether it is mirrored, and the finger of each sample: a batch of one."""
     known = torch.isfinite(target.joints[0]).all(-1)
     if int(known.sum()) >= ENOUGH:
         pose, mirror = starts_from_joints(matcher, target, mirrors)
     else:
         pose, mirror = likely_starts(matcher, target, mirrors, CANDIDATES)
-        pose = matcher.refine(pose, target.thinned(ROUGH), mirror, Stage(10, (0.04, 0.01), 2e-3))
-    energy = matcher.energy(pose, target.thinned(FINE), mirror)
+        pose = matcher.refine(pose, target.thinned(ROUGH), mirror, SEARCH)
+    fine = target.thinned(FINE)
+    energy = matcher.energy(pose, fine, mirror)
     best = different(pose, mirror, energy, FINALISTS)
-    pose, mirror = pose[best], mirror[best]
-    pose = matcher.refine(pose, target.thinned(FINE), mirror, Stage(10, (0.02, 0.005), 1e-3))
-    energy = matcher.energy(pose, target.thinned(LAST), mirror)
-    best = energy.argmin()[None]
-    return pose[best], mirror[best]
+    pose, mirror, allowed = _named(names, target, pose[best], mirror[best])
+    pose = matcher.refine(pose, fine, mirror, APPROACH, target.thin(allowed, FINE))
+    energy = matcher.energy(pose, fine, mirror, target.thin(allowed, FINE))
+    best = energy.argsort()[:LIKELIEST]
+    pose, mirror, allowed = pose[best], mirror[best], allowed[best]
+    many = target.thinned(MANY)
+    pose = matcher.refine(pose, many, mirror, DECIDE, target.thin(allowed, MANY))
+    best = matcher.energy(pose, many, mirror, target.thin(allowed, MANY)).argmin()[None]
+    pose, mirror, allowed = pose[best], mirror[best], allowed[best]
+    again = names.namings(pose, target, mirror, 1)
+    return (pose, mirror, again[0].allowed[None]) if again else (pose, mirror, allowed)
+
+
+def _named(names: FingerNames, target: Target, pose: Pose, mirror: Tensor) -> tuple[Pose, Tensor, Tensor]:
+    """The hands, as they are and with their fingers named in likely ways: whether they are mirrored, and the
+    fingers allowed each sample [n,N]."""
+    poses: list[Pose] = []
+    sides: list[Tensor] = []
+    fingers: list[Tensor] = []
+    for k in range(len(pose)):
+        ways = names.namings(pose[[k]], target, mirror[[k]], WAYS[k])
+        if not ways:
+            poses.append(pose[[k]])
+            fingers.append(torch.full((SAMPLES,), ANY))
+        poses += [way.pose for way in ways]
+        fingers += [way.allowed for way in ways]
+        sides += [mirror[[k]]] * (len(poses) - len(sides))
+    return joined(poses), torch.cat(sides), torch.stack(fingers)

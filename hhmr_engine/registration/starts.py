@@ -14,13 +14,14 @@ from ..hand.rotation import procrustes
 from ..hand.template import UNIT
 from ..observation import observe_joints
 from .articulated import ANGLES, Pose, joined, neutral
-from .matching import NORMAL, Matcher, Stage, Target, _loss, _robust, _rows, _squares
+from .matching import Matcher, Stage, Target, gathered, loss, robust, squares
 
 ROTATIONS = 96
 SAMPLES = 160
 # Flexion in degrees of (MCP, PIP, DIP) of the long fingers: open, relaxed, fist.
 CURLS = ((0, 0, 0), (30, 40, 20), (70, 90, 45))
 REACH = (0.05, 0.02)
+SAME = np.radians(13)
 JOINT_NOISE = 4.0  # millimetres at hand scale by which another rig's joints are off ours
 JOINTS_ALONE = Stage(8, (0.01, 0.01), torch.inf)
 
@@ -62,7 +63,7 @@ def likely_starts(
     nodes = matcher.template.nodes
     points = matcher.model.points(hands, bones)[:, nodes]
     normals = matcher.model.posed_normals(hands, bones)[:, nodes]
-    palm = torch.isin(nodes, matcher.all_palm)
+    palm = matcher.on_palm[nodes]
     turns = torch.from_numpy(rotations(ROTATIONS))
     kind, side, turn = (
         grid.reshape(-1)
@@ -71,7 +72,7 @@ def likely_starts(
         )
     )
     x, n = points[kind], normals[kind]
-    goal, out = coarse.points[side], coarse.normals[side]
+    goal = coarse.points[side]
     rotation, scale = turns[turn], torch.ones(len(turn))
     # What is there of the hand is mostly palm: the middle of the palm counts twice.
     centre = 0.5 * (x.mean(1) + x[:, palm].mean(1))
@@ -80,22 +81,20 @@ def likely_starts(
     for k in range(rounds):
         reach = REACH[0] * (REACH[1] / REACH[0]) ** (k / (rounds - 1))
         placed = scale[:, None, None] * x @ rotation.mT + shift[:, None]
-        square = _squares(
-            torch.cat([goal, NORMAL * out], -1), torch.cat([placed, NORMAL * n @ rotation.mT], -1)
-        )
+        square = squares(coarse, side, placed, n @ rotation.mT)
         forth, nearest = square.min(2)
         back, sample = square.min(1)
-        score = _loss(forth, 0.015).mean(1) + 0.5 * _loss(back[:, palm], 0.015).mean(1)
+        score = loss(forth, 0.015).mean(1) + 0.5 * loss(back[:, palm], 0.015).mean(1)
         if k == rounds - 1:
             break
         if k in (1, 3):  # most starts are hopeless soon
             best = score.argsort()[: len(score) // 3]
-            kind, side, x, n, goal, out = (v[best] for v in (kind, side, x, n, goal, out))
+            kind, side, x, n, goal = (v[best] for v in (kind, side, x, n, goal))
             rotation, scale, shift = rotation[best], scale[best], shift[best]
             forth, nearest, back, sample = forth[best], nearest[best], back[best], sample[best]
-        source = torch.cat([_rows(x, nearest), x], 1)
-        there = torch.cat([goal, _rows(goal, sample)], 1)
-        weight = torch.cat([_robust(forth, reach), _robust(back, reach) * weight_palm], 1)
+        source = torch.cat([gathered(x, nearest), x], 1)
+        there = torch.cat([goal, gathered(goal, sample)], 1)
+        weight = torch.cat([robust(forth, reach), robust(back, reach) * weight_palm], 1)
         scale, rotation, shift = procrustes(source, there, weight + 1e-9)
         scale = scale.clamp(0.6, 1.7)
     found = hands[kind]
@@ -105,14 +104,12 @@ def likely_starts(
 
 
 def different(pose: Pose, side: Tensor, score: Tensor, keep: int) -> Tensor:
-    """Rows of the `keep` best scores, no two of one side and nearly one placement and pose."""
+    """Rows of the `keep` best scores, no two of one side and nearly one placement."""
     chosen: list[int] = []
     for row in score.argsort().tolist():
         turns = [float((pose.rotation[row] * pose.rotation[c]).sum()) for c in chosen]
         same = [
-            cosine > 1 + 2 * np.cos(np.radians(20))
-            and bool(side[row] == side[c])
-            and float((pose.angles[row] - pose.angles[c]).abs().max()) < 0.3
+            cosine > 1 + 2 * np.cos(SAME) and bool(side[row] == side[c])
             for c, cosine in zip(chosen, turns, strict=True)
         ]
         if not any(same):
