@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import trimesh
 
 from hhmr_engine.data.sampler import sample_angles
 from hhmr_engine.diffusion.schedule import Schedule
@@ -60,6 +61,7 @@ def main() -> None:
     engine.warm_up()
     lines = [
         *requests(engine, arguments.repeat),
+        *foreign(engine, max(3, arguments.repeat // 5)),
         *network_alone(engine, arguments.repeat),
         *fitting(engine, arguments.repeat),
         *parts(engine, arguments.repeat),
@@ -104,6 +106,32 @@ def requests(engine: Engine, repeat: int) -> list[Line]:
     baseline = median(lambda: engine.run(with_draws(base, diverse=False, method="gaussian")), repeat)
     lines.append(("the same skeleton by the Gaussian, s", "", baseline, None))
     return lines
+
+
+def foreign(engine: Engine, repeat: int) -> list[Line]:
+    """A mesh of another topology without bones: where it is, how it is posed and which hand it is are found."""
+    template = engine.arrays
+    mesh = trimesh.Trimesh(synthetic_hands(template, 1).vertices[0], template.faces, process=False)
+    free = ~kept_without(template, ("middle", "ring", "pinky"))
+    mesh.vertex_attributes["free"] = free[:, None].astype(float)
+    mesh = mesh.subdivide().subdivide()
+    request = Request(
+        "inpaint",
+        side="auto",
+        surface=np.asarray(mesh.vertices, np.float32),
+        triangles=np.asarray(mesh.faces, np.int32),
+        keep=mesh.vertex_attributes["free"][:, 0] < 0.5,
+        count=HYPOTHESES,
+        steps=STEPS,
+    )
+    joints = (template.regressor @ mesh.vertices[: len(template.vertices)]).astype(np.float32)
+    bare = median(lambda: engine.run(request), repeat)
+    rigged = median(lambda: engine.run(replace(request, joints=joints)), repeat)
+    what = f"{HYPOTHESES} hypotheses on a mesh of {len(mesh.vertices):,} vertices"
+    return [
+        (f"{what}, bare, s", "<= 5", bare, bare <= 5),
+        (f"{what}, with its rig's joints, s", "", rigged, None),
+    ]
 
 
 def with_draws(base: Request, **changes: bool | str) -> Request:
