@@ -14,7 +14,7 @@ from ..hand.dof import DOFS
 from ..hand.skeleton import FINGER_BONES
 from ..hand.template import HandTemplate
 from .articulated import Pose, joined
-from .matching import ANY, Matcher, Target, loss, squares
+from .matching import ANY, PALM, Matcher, Target, loss, squares
 from .pieces import Skin
 from .starts import CURLS, curled
 
@@ -79,7 +79,7 @@ class FingerNames:
         for way in ways:
             angles = torch.where(torch.tensor(FINGER_OF_ANGLE) == 0, pose.angles[0], 0.0)
             # What is part of no piece may be part of any finger that is there.
-            some = sum(1 << f for f in way) if settled else ANY
+            some = PALM + sum(1 << f for f in way) if settled else ANY
             allowed = torch.full((len(piece),), some)
             for row, f in enumerate(way):
                 allowed[torch.from_numpy(piece == single[row])] = 1 << f

@@ -22,7 +22,7 @@ DEVIATION = {"flex": 0.8, "abd": 0.3, "twist": 0.4, "shape": 1.0, "length": 0.12
 UNLIKELY = 0.001  # weight of the priors in the energy that hands are compared by
 LIMIT = 0.06  # radians by which an angle's limits are soft
 WEB = 0.35  # of the first phalanx: so far fingers may hang together
-ANY = 31  # all five fingers' bits
+PALM, ANY = 32, 63  # bits beside those of the five fingers: 1 << finger
 PALM_SHARE = 0.75  # of a vertex' weight that lies on the palm's bones, to count as palm
 
 
@@ -73,8 +73,8 @@ class Match:
 class Matcher:
     """The template's side of the match.
 
-    `allowed` [n,N]: the fingers that a sample may belong to, a bit (1 << finger) for each. Palm and webs are
-    always allowed.
+    `allowed` [n,N]: what a sample may belong to, a bit (1 << finger) for each finger and the bit PALM for the
+    palm and for where fingers hang together.
     """
 
     def __init__(self, arrays: HandTemplate) -> None:
@@ -83,7 +83,8 @@ class Matcher:
         self.model = Articulated(self.template, torch.from_numpy(normals))
         self.count = len(arrays.vertices)
         self.core = torch.from_numpy(finger_cores(arrays))
-        self.bit = torch.where(self.core < 0, 0, 1 << self.core.clamp_min(0))
+        finger = torch.from_numpy(finger_of_vertices(arrays))
+        self.bits = torch.where(finger < 0, 0, 1 << finger.clamp_min(0)) | torch.where(self.core < 0, PALM, 0)
         self.on_palm = torch.from_numpy(arrays.weights[:, list(PALM_BONES)].sum(1) > PALM_SHARE)
         rim = torch.from_numpy(rim_vertices(arrays.faces))
         inner = self.on_palm.clone()
@@ -112,8 +113,7 @@ class Matcher:
         normals = self.model.posed_normals(pose, bones)
         square = squares(target, mirror, points[:, sites], normals[:, sites])  # [n,N,S]
         if allowed is not None:
-            bit = self.bit[sites]
-            square.masked_fill_((bit > 0) & (bit & allowed[..., None] == 0), 1.0)
+            square.masked_fill_(self.bits[sites] & allowed[..., None] == 0, 1.0)
         distance, vertex = square.min(2)
         columns = torch.isin(sites, self.palm)
         back, sample = square[:, :, columns].min(1)
@@ -200,11 +200,15 @@ class Matcher:
         return data + UNLIKELY * (unlikely + (gap / 0.005).square().sum((-1, -2)))
 
 
-def finger_cores(template: HandTemplate) -> NDArray[np.int64]:
-    """The finger [V] that a vertex is of: 0 to 4; -1 on the palm, which has the thumb's metacarpal, and
-    where fingers hang together: up to WEB of the first phalanx."""
+def finger_of_vertices(template: HandTemplate) -> NDArray[np.int64]:
+    """The finger [V] that a vertex is of: 0 to 4; -1 on the palm, which has the thumb's metacarpal."""
     share = np.stack([template.weights[:, list(bones[1:])].sum(1) for bones in FINGER_BONES.values()])
-    core = np.where(share.max(0) > 0.5, share.argmax(0), -1)
+    return np.where(share.max(0) > 0.5, share.argmax(0), -1)
+
+
+def finger_cores(template: HandTemplate) -> NDArray[np.int64]:
+    """The finger [V] as above, and -1 also where fingers hang together: up to WEB of the first phalanx."""
+    core = finger_of_vertices(template)
     for finger, bones in enumerate(FINGER_BONES.values()):
         first = bones[1]
         along = template.heads[first + 1] - template.heads[first]
