@@ -155,7 +155,7 @@ def choose(ob: bpy.types.Object, side: str, picked: set[str] | None) -> Hand:
         raise Problem(
             "half_hand",
             f"'{ob.name}' has only {hand.phalanges} of the 15 finger bones of a {hand.side} hand "
-            f"({hand.rig.label} names): in Pose Mode select those to keep, and use Selected Bones.",
+            f"({hand.rig.label} names): in Pose Mode select those to keep, and choose Keep: Selected.",
         )
     if sum(bool(hand.bones[joint]) for joint in PALM) < 3:
         raise Problem(
@@ -225,7 +225,7 @@ def _several(ob: bpy.types.Object, found: list[Hand]) -> Problem:
     return Problem(
         "many_hands",
         f"'{ob.name}' has several {found[0].side} hands ({wrists}): in Pose Mode select bones of the one "
-        "that is meant, and use Selected Bones, or name its bones under Mapping.",
+        "that is meant and choose Keep: Selected, or name its bones under Mapping.",
     )
 
 

@@ -139,6 +139,6 @@ def _looked_at(hand: Hand, heads: Mapping[str, Array], tails: Mapping[str, Array
         doubt = "" if known else "Nothing tells whether it is a right or a left hand: it lies flat."
         return replace(hand, side=shape, confidence=1.0 if known else 0.4, doubt=doubt)
     if abs(turn) > OTHER_WAY and shape != hand.side:
-        doubt = f"Its bones are named {hand.side}, and lie like those of a {shape} hand."
+        doubt = sides.odd(hand.side)
         return replace(hand, confidence=0.7, doubt=doubt)
     return hand

@@ -59,9 +59,8 @@ class Hand:
         if lacking:
             said.append(f"no {' and no '.join(lacking)}: neither asked for nor written")
         if short:
-            said.append(
-                f"fewer than three bones in {', '.join(short)}: the joints between are left to the engine"
-            )
+            where = "its fingers" if len(short) == len(self.fingers) else ", ".join(short)
+            said.append(f"fewer than three bones in {where}: the joints between are left to the engine")
         return f"This hand has {'; '.join(said)}." if said else ""
 
     def joint_of(self, bone: str) -> int | None:

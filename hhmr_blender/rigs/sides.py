@@ -37,6 +37,15 @@ def turn(joints: Array) -> float:
     return angle
 
 
+def odd(named: str) -> str:
+    """What to say of a hand whose bones are named for one side and lie like those of the other."""
+    other = "left" if named == "right" else "right"
+    return (
+        f"Its bones are named {named}, and lie like those of a {other} hand: if it is one, press Detect and "
+        "Swap Sides under Mapping."
+    )
+
+
 def _bend(finger: Array, forward: Array, across: Array) -> float:
     """Rotation about `across` that takes `forward` to a finger [4, 3], from root to end, degrees."""
     known = finger[np.isfinite(finger).all(axis=1)]

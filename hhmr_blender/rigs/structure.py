@@ -183,7 +183,7 @@ def _with_side(hand: Hand, joints: Array, skeleton: Skeleton) -> Hand:
     named = hand.side or next((side for side in (side_of([bone]) for bone in above) if side), "")
     if named:
         odd = abs(turn) > 3 * sides.CLEAR and shape != named
-        doubt = f"Its bones are named {named}, and lie like those of a {shape} hand." if odd else hand.doubt
+        doubt = sides.odd(named) if odd else hand.doubt
         return replace(hand, side=named, confidence=min(hand.confidence, 0.7 if odd else 1), doubt=doubt)
     if abs(turn) > sides.CLEAR:
         return replace(hand, side=shape, confidence=min(hand.confidence, 0.9))

@@ -94,7 +94,7 @@ def test_two_phalanges_span_to_the_fingertip() -> None:
         known = [joint for joint in chain if np.isfinite(joints[joint]).all()]
         assert known == [chain[0], chain[1], chain[3]]
     np.testing.assert_allclose(joints[8], places("left")[8], atol=1e-6)
-    assert "fewer than three bones in thumb, index finger" in hand.remark
+    assert "fewer than three bones in its fingers" in hand.remark
 
 
 def test_bones_between_are_left_out() -> None:
@@ -118,6 +118,27 @@ def test_names_of_fingers_win_over_places() -> None:
             ob.data.bones[f"Bone.{10 * finger + i:03d}"].name = f"my{word}_{i}"
     (hand,) = found(ob)
     assert hand.fingers == (0, 1, 2, 3) and hand.bones[13] == "myRing_0"
+
+
+def test_a_chain_for_a_prop_is_no_finger() -> None:
+    ob = made()
+    bpy.ops.object.mode_set(mode="EDIT")
+    wrist = ob.data.edit_bones["Bone.101"]
+    first = add(ob.data, "Bone.300", wrist, wrist.tail, wrist.tail + wrist.vector)
+    add(ob.data, "Bone.301", first, first.tail, first.tail + first.vector)
+    bpy.ops.object.mode_set(mode="OBJECT")
+    (hand,) = found(ob)
+    assert hand.sure and hand.phalanges == 15 and "Bone.300" not in hand.bones
+
+
+@pytest.mark.parametrize("names", [True, False])
+def test_a_right_hand_that_is_called_left_is_said(names: bool) -> None:
+    """By a known rig's names, or by a letter only."""
+    ob = build("mixamo") if names else made()
+    for bone in list(ob.data.bones):
+        bone.name = bone.name.replace("Right", "Left") if names else f"{bone.name}_L"
+    (hand,) = found(ob)
+    assert hand.side == "left" and hand.sure and "like those of a right hand" in hand.doubt
 
 
 def flat(joints: np.ndarray) -> np.ndarray:
