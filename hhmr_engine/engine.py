@@ -85,6 +85,10 @@ class Engine:
         """Hypotheses for a request. Raises RequestError, or between steps what on_step raises (Cancelled)."""
         started = time.perf_counter()
         check(request, len(self.arrays.vertices))
+        if request.frames is not None:
+            from .sequence import complete_motion  # with scipy, which nothing else here needs
+
+            return complete_motion(self, request, on_step)
         foreign = None
         if request.surface is not None:
             from .foreign import ForeignHand  # with scipy, which nothing else here needs
@@ -95,7 +99,7 @@ class Engine:
         if foreign is not None:
             observation = foreign.observation(self.template, request.rho)
         else:
-            observation = self._observe(request, flip)
+            observation = self.observe(request, flip)
         network = self.network() if request.method == "network" else None
         sampler = Sampler(self.template, self.prior, network, observation, request)
         pool = POOL * request.count if request.diverse else request.count
@@ -122,7 +126,8 @@ class Engine:
             self._network = model.to(self.device), schedule
         return self._network
 
-    def _observe(self, request: Request, flip: np.ndarray) -> Observation:
+    def observe(self, request: Request, flip: np.ndarray) -> Observation:
+        """What a request says of the hand, `flip` [3] making it a right one; RequestError if it is none."""
         if request.task == "generate":
             return observe_nothing(self.template)
         given = request.joints if request.joints is not None else request.vertices

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-TASKS = ("generate", "inpaint")
+TASKS = ("generate", "inpaint", "motion")
 SIDES = ("right", "left")
 AUTO = "auto"  # a side too, of a surface: it is found
 METHODS = ("network", "gaussian")
@@ -16,6 +16,8 @@ MAX_COUNT = 64
 MAX_STEPS = 250
 MAX_RHO = 50.0
 MAX_WEIGHT = 5.0
+MAX_FRAMES = 2000
+MAX_JERK = 1000.0
 MAX_SURFACE = 2_000_000  # vertices
 MAX_BOUND = 20_000_000  # vertices of all hypotheses of a surface: what one frame of the wire can carry
 
@@ -43,6 +45,8 @@ class Request:
     steps: int = 10  # denoising steps
     rho: float = 1.0  # noise of what is observed, millimetres at the template's hand size
     joints: np.ndarray | None = None  # [21,3], NaN = unknown
+    frames: np.ndarray | None = None  # [T,21,3] for a motion, NaN = unknown, in each frame as it may be
+    jerk: float = 1.0  # of a motion: how much a point's acceleration changes, mm at hand size a frame cubed
     vertices: np.ndarray | None = None  # [V,3] in template order, NaN = missing
     # Or a hand of another topology, or a part of one; `joints` beside it are landmarks: its rig's, or a few.
     surface: np.ndarray | None = None  # [M,3]
@@ -73,6 +77,9 @@ class Hypotheses:
     side: str
     seconds: float
     rotations: np.ndarray | None = None  # [n,20,3,3] local bone rotations of the right hand's rig, with `fit`
+    # Of a motion:
+    motion: np.ndarray | None = None  # [n,T,21,3] its joints
+    moving: np.ndarray | None = None  # [n,T,V,3] its vertices
     # Of a surface:
     bound: np.ndarray | None = None  # [n,M,3] its own vertices, posed like each hypothesis
     carried: np.ndarray | None = None  # [n,21,3] the joints given beside it, moved along; NaN stays NaN
@@ -101,10 +108,13 @@ def check(request: Request, vertex_count: int) -> None:
         (request.rho, 0, MAX_RHO, "observation noise (mm)"),
         (request.condition_weight, 0, MAX_WEIGHT, "condition weight"),
         (request.seed, 0, 2**31 - 1, "seed"),
+        (request.jerk, 1e-3, MAX_JERK, "jerk (mm a frame cubed)"),
     ):
         if not low <= number <= high:
             text = f"The {what} is {number:g}."
             raise RequestError("bad_request", text, f"Choose one from {low} to {high:g}.")
+    if (request.task == "motion") != (request.frames is not None):
+        raise RequestError("bad_request", "Frames and the task 'motion' belong together.", "Give both.")
     given = [name for name in ("joints", "vertices", "surface") if getattr(request, name) is not None]
     if request.task == "generate" and given:
         raise RequestError("bad_request", "Generating takes no condition.", "Use inpaint to complete a hand.")
@@ -121,10 +131,12 @@ def check(request: Request, vertex_count: int) -> None:
             _check_points(name, getattr(request, name), vertex_count)
         if request.surface is not None:
             _check_surface(request)
+    if request.task == "motion":
+        _check_frames(request, given)
 
 
 def _check_points(name: str, array: np.ndarray, vertex_count: int) -> None:
-    code = "bad_joints" if name == "joints" else "bad_mesh"
+    code = "bad_joints" if name in ("joints", "frames") else "bad_mesh"
     found = "x".join(map(str, array.shape))
     if name == "joints" and array.shape != (21, 3):
         raise RequestError(code, f"Joints must be 21 x 3 numbers, not {found}.", "Use the OpenPose order.")
@@ -166,3 +178,22 @@ def _check_surface(request: Request) -> None:
         raise RequestError("bad_request", text, "Give one for each vertex.")
     if keep is not None and not keep.any():
         raise RequestError("no_condition", "Nothing of the hand is kept.", "Select what is to be kept.")
+
+
+def _check_frames(request: Request, given: list[str]) -> None:
+    assert request.frames is not None
+    frames = request.frames
+    if given:
+        text = f"Both frames and {given[0]} were given."
+        raise RequestError("bad_request", text, "Give one of them.")
+    if request.guidance in ("x0", "xt") or request.condition_weight != 1 or request.fit:
+        text = "A motion takes no fit, no condition weight and no guidance through the gradient."
+        raise RequestError("bad_request", text, "Leave them out.")
+    if frames.ndim != 3 or frames.shape[1:] != (21, 3):
+        found = "x".join(map(str, frames.shape))
+        text = f"Frames must be T x 21 x 3 numbers, not {found}."
+        raise RequestError("bad_joints", text, "Use the OpenPose order.")
+    if not 1 <= len(frames) <= MAX_FRAMES:
+        text = f"A motion of {len(frames)} frames can't be made."
+        raise RequestError("too_many", text, f"Give 1 to {MAX_FRAMES} frames.")
+    _check_points("frames", frames.reshape(-1, 3), 0)

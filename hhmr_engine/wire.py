@@ -53,7 +53,7 @@ ERROR_CODES = {
 REQUEST_DTYPES = {"triangles": "int32", "keep": "bool"}
 
 # The arrays of a result: name -> (dtype, shape). n hypotheses, v vertices, f faces, m vertices of the surface
-# that was given: each the same throughout.
+# that was given, t frames of a motion: each the same throughout.
 RESULT_ARRAYS: dict[str, tuple[str, tuple[int | str, ...]]] = {
     "vertices": ("float32", ("n", "v", 3)),
     "joints": ("float32", ("n", 21, 3)),
@@ -64,11 +64,12 @@ RESULT_ARRAYS: dict[str, tuple[str, tuple[int | str, ...]]] = {
     "draw": ("int32", ("n",)),
     "rotations": ("float32", ("n", 20, 3, 3)),
     "spread": ("float32", (21,)),
+    "motion": ("float32", ("n", "t", 21, 3)),
     "bound": ("float32", ("n", "m", 3)),
     "carried": ("float32", ("n", 21, 3)),
     "covered": ("bool", ("v",)),
 }
-OPTIONAL_RESULT_ARRAYS = frozenset({"rotations", "bound", "carried", "covered"})
+OPTIONAL_RESULT_ARRAYS = frozenset({"rotations", "motion", "bound", "carried", "covered"})
 
 Message = dict[str, Any]
 Arrays = dict[str, np.ndarray]
@@ -236,7 +237,7 @@ def check_result(arrays: Arrays) -> None:
             have = f"{array.dtype.name} {list(array.shape)}"
             raise WireError(f"the result's '{name}' is {have}, not {dtype} {list(wanted)}")
         sizes.update({d: length for d, length in zip(shape, array.shape) if isinstance(d, str)})
-    for name in ("vertices", "joints", "bound"):
+    for name in ("vertices", "joints", "motion", "bound"):
         if name in arrays and not np.isfinite(arrays[name]).all():
             raise WireError(f"the result's {name} are not all finite")
     faces = arrays["faces"]
