@@ -75,10 +75,15 @@ class Turning:
         self._moved = self._brought | {turn.bone.name for turn in turns}
         self._settle()
         found = self._corrected(turns) if turns else []
-        for turn, off, (was_off, values) in zip(turns, found, before):
-            if off > TOLD and off > was_off - TOLD and turn.free.whole:
-                freedom.set_values(turn.bone, values)
-        self._settle()
+        stuck = [
+            (turn.bone, values)
+            for turn, off, (was_off, values) in zip(turns, found, before)
+            if off > TOLD and off > was_off - TOLD and turn.free.whole
+        ]
+        for bone, values in stuck:
+            freedom.set_values(bone, values)
+        if stuck:
+            self._settle()
         return [_loss(turn, off) for turn, off in zip(turns, found) if off > TOLD]
 
     def _settle(self) -> None:
@@ -104,8 +109,9 @@ class Turning:
             vain = [(i, values) for i, values in zip(late, last) if tried[i] > 0.9 * off[i]]
             for i, values in vain:
                 freedom.set_values(turns[i].bone, values)
-            self._settle()
-            off = self._off(turns)
+            if vain:
+                self._settle()
+            off = self._off(turns) if vain else tried
             if len(vain) == len(late):
                 break
         return off
