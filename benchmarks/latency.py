@@ -109,7 +109,7 @@ def requests(engine: Engine, repeat: int) -> list[Line]:
 
 
 def foreign(engine: Engine, repeat: int) -> list[Line]:
-    """A mesh of another topology without bones: where it is, how it is posed and which hand it is are found."""
+    """A mesh of another topology without bones: place, pose and side are found."""
     template = engine.arrays
     mesh = trimesh.Trimesh(synthetic_hands(template, 1).vertices[0], template.faces, process=False)
     free = ~kept_without(template, ("middle", "ring", "pinky"))
