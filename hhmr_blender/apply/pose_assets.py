@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import bpy
@@ -17,24 +19,32 @@ from .pose_list import Pose
 
 AUTHOR = "HHMR for Blender"
 TAGS = ("HHMR", "hand")
+ORIGIN = "hhmr"
+"""Custom property of the action: which pose of which rig it is, so that none is saved twice."""
 
 
 def save(context: bpy.types.Context, ob: bpy.types.Object, chosen: list[Pose]) -> tuple[list[str], str]:
     """Save rows of an armature's list as pose assets of this file; the rig stays as it is posed.
 
-    Returns the names of the actions, and what to tell: where they are listed. Raises Problem before anything
-    is changed.
+    A row that is an asset already is only put into the catalog. Returns the names of the actions, and what to
+    tell: where they are listed. Raises Problem before anything is changed.
     """
     pose.check_editable(ob)
     hands = [pose_list.hand_of(ob, one) for one in chosen]
     listed, told = _catalog(context)
     names = []
     for hand, one in zip(hands, chosen):
+        saved = next((act for act in bpy.data.actions if act.get(ORIGIN) == _origin(ob, one)), None)
+        if saved is not None and saved.asset_data is not None and saved.is_editable:
+            saved.asset_data.catalog_id = listed
+            names.append(saved.name)
+            continue
         before = {bone: freedom.values(bone) for bone in pose.turned_bones(ob, hand)}
         switches = {bone: bone["FK_IK"] for bone in finger_ik(ob, hand).values()}
         try:
             pose_list.write(ob, hand, one, context.view_layer)
             action = _action(ob, hand, f"{ob.name} {one.name}", bool(switches))
+            action[ORIGIN] = _origin(ob, one)
             _describe(action, one, listed)
             _picture(action, ob, hand, one)
         finally:
@@ -86,6 +96,11 @@ def _action(ob: bpy.types.Object, hand: Hand, name: str, with_switches: bool) ->
         _keys(bag, bone.name, bone.path_from_id('["FK_IK"]'), (float(bone["FK_IK"]),))
     action.use_fake_user = True
     return action
+
+
+def _origin(ob: bpy.types.Object, one: Pose) -> str:
+    told = json.dumps([ob.name, one.wrist, one.joints, one.rotations, one.held])
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 def _keys(bag: bpy.types.ActionChannelbag, group: str, path: str, values: tuple[float, ...]) -> None:

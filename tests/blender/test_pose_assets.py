@@ -110,6 +110,22 @@ def test_assets_survive_saving_and_fall_into_the_catalog(rig: Rig, tmp_path: Pat
     assert off(ob, hand, arrays["joints"][0]) < 1e-5
 
 
+def test_pressed_again_they_are_listed_and_not_doubled(
+    rig: Rig, rng: np.random.Generator, tmp_path: Path
+) -> None:
+    """As the sentence says: save the file and press again."""
+    ob, hand, _ = rig
+    other = tmp_path / catalog.FILE
+    other.write_text("VERSION 1\n6e5d9a40-9a38-4a7e-8b9e-0c8a0d7f0c11:HHMR:Hands\n")
+    first = saved()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    again = saved()
+    assert [one.name for one in again] == [one.name for one in first] and len(bpy.data.actions) == 3
+    assert again[0].asset_data.catalog_id == "6e5d9a40-9a38-4a7e-8b9e-0c8a0d7f0c11"
+    take(ob, answer(ob, hand, rng))  # of the same names, and other poses
+    assert len(saved()) == 6
+
+
 def test_saving_is_one_undo_step(rig: Rig) -> None:
     bpy.ops.ed.undo_push(message="before")
     bpy.ops.hhmr.save_pose_assets("EXEC_DEFAULT", True)
