@@ -22,6 +22,7 @@ ROUNDS = 9
 # joints turn about other axes than ours, as recorded hands' do.
 PARTS = [len(dof.DOFS), 10, 19, 57, 7]
 STEP = 1e-3  # of the forward differences
+SETTLED = 1e-3  # of the sum of squares: what a step that changes less is not worth
 NETWORK_SIGMA = 1.0e-3 / UNIT  # how far the network's nodes are to be believed
 NODE_WEIGHT = 0.4  # neighbouring nodes say the same thing several times
 DEVIATION = {"angles": 1.0, "shape": 1.0, "lengths": 0.12, "offsets": 0.08, "limits": 0.03}
@@ -53,7 +54,8 @@ def fit_skinned(
 ) -> FittedHand:
     """Fit to nodes [n,N,3] and to points rows [M,N] @ nodes ~ target [M,3] with noise sigma [M]; UNIT.
 
-    Levenberg-Marquardt over 24 angles, 10 shape components, 19 bone lengths and a similarity; all at once.
+    Levenberg-Marquardt over 24 angles, 10 shape components, 19 bone lengths, axis offsets and a similarity,
+    all at once.
     """
     small = template.on_nodes()
 
@@ -84,24 +86,32 @@ def levenberg_marquardt(
 ) -> tuple[Tensor, Tensor]:
     """Least squares from `start` [n,P] over the parameters `free` [F] (columns), every row by itself.
 
-    Derivatives are forward differences, all rows and parameters in one batch. Returns the parameters [n,P]
-    and the sums of squares [n].
+    Derivatives are forward differences, all rows and parameters in one batch; a row whose next step changes
+    next to nothing is done. Returns the parameters [n,P] and the sums of squares [n].
     """
-    parameters = start
+    parameters = start.clone()
     damping = start.new_full((len(start),), 1e-2)
-    current = residuals(parameters, goal)
+    cost = start.new_full((len(start),), torch.inf)
+    rows = torch.arange(len(start), device=start.device)
     for _ in range(rounds):
-        j = _jacobian(residuals, parameters, goal, current, free)
+        p, aim = parameters[rows], goal[rows]
+        current = residuals(p, aim)
+        cost[rows] = (current**2).sum(1)
+        j = _jacobian(residuals, p, aim, current, free)
         normal = j.mT @ j
-        ridge = torch.diag_embed(damping[:, None] * (normal.diagonal(dim1=1, dim2=2) + 1e-6))
+        ridge = torch.diag_embed(damping[rows, None] * (normal.diagonal(dim1=1, dim2=2) + 1e-6))
         step = torch.linalg.solve(normal + ridge, (j.mT @ current[..., None])[..., 0])
-        tried = parameters.index_add(1, free, step, alpha=-1)
-        found = residuals(tried, goal)
-        better = (found**2).sum(1) < (current**2).sum(1)
-        parameters = torch.where(better[:, None], tried, parameters)
-        current = torch.where(better[:, None], found, current)
-        damping = torch.where(better, damping * 0.2, damping * 8).clamp(1e-6, 1e3)
-    return parameters, (current**2).sum(1)
+        tried = p.index_add(1, free, step, alpha=-1)
+        found = (residuals(tried, aim) ** 2).sum(1)
+        better = found < cost[rows]
+        settled = (found - cost[rows]).abs() < SETTLED * cost[rows]
+        parameters[rows] = torch.where(better[:, None], tried, p)
+        cost[rows] = torch.where(better, found, cost[rows])
+        damping[rows] = torch.where(better, damping[rows] * 0.2, damping[rows] * 8).clamp(1e-6, 1e3)
+        rows = rows[~settled]
+        if not len(rows):
+            break
+    return parameters, cost
 
 
 def _jacobian(residuals: Residuals, p: Tensor, goal: Tensor, current: Tensor, free: Tensor) -> Tensor:

@@ -41,22 +41,18 @@ def bone_transforms(
     Returns linear [N,20,3,3], shift [N,20,3] and the posed heads [N,20,3].
     """
     xp: Any = np if isinstance(rotations, np.ndarray) else torch
-    # Per bone: the linear part [N,3,3], the posed head [N,3] and the rotation alone [N,3,3].
-    world: list[Array] = []
-    origin: list[Array] = []
-    turn: list[Array] = []
+    turns: list[Array] = []
     for bone, parent in enumerate(PARENTS):
-        if parent < 0:
-            turn.append(rotations[:, 0])
-            origin.append(heads[:, 0] + 0 * rotations[:, 0, :, 0])
-        else:
-            turn.append(turn[parent] @ rotations[:, bone])
-            arm = (heads[:, bone] - heads[:, parent])[..., None]
-            origin.append(origin[parent] + (world[parent] @ arm)[..., 0])
-        world.append(turn[bone] if lengths is None else turn[bone] @ _stretch(xp, heads, tips, bone, lengths))
-    linear, place = xp.stack(world, 1), xp.stack(origin, 1)
-    shift = place - (linear @ (heads[..., None] + 0 * place[..., None]))[..., 0]
-    return linear, shift, place
+        turns.append(rotations[:, 0] if parent < 0 else turns[parent] @ rotations[:, bone])
+    turn = xp.stack(turns, 1)
+    linear = turn if lengths is None else turn @ _stretch(xp, heads, tips, lengths)
+    above = list(PARENTS[1:])
+    arms = (linear[:, above] @ (heads[:, 1:] - heads[:, above])[..., None])[..., 0]
+    places = [heads[:, 0] + 0 * rotations[:, 0, :, 0]]
+    for bone, parent in enumerate(above, 1):
+        places.append(places[parent] + arms[:, bone - 1])
+    place = xp.stack(places, 1)
+    return linear, place - (linear @ heads[..., None])[..., 0], place
 
 
 def rest_shape(template: HandTemplate, beta: Array | None) -> tuple[Array, Array, Array]:
@@ -74,16 +70,15 @@ def rest_shape(template: HandTemplate, beta: Array | None) -> tuple[Array, Array
     )  # type: ignore[return-value]
 
 
-def _stretch(xp: Any, heads: Array, tips: Array, bone: int, lengths: Array) -> Array:
-    """[N,3,3] I + (length - 1) d d^T along the bone's rest direction d."""
-    if bone in TIP_BONES:
-        end = tips[:, TIP_BONES.index(bone)]
-    else:
-        end = heads[:, 8] if bone == 0 else heads[:, bone + 1]
-    d = end - heads[:, bone]
-    d = d / xp.sqrt((d * d).sum(-1))[:, None]
+def _stretch(xp: Any, heads: Array, tips: Array, lengths: Array) -> Array:
+    """[N,20,3,3] I + (length - 1) d d^T along every bone's rest direction d."""
+    cat = np.concatenate if xp is np else torch.cat
+    order = [20 + TIP_BONES.index(b) if b in TIP_BONES else b + 1 for b in range(len(PARENTS))]
+    order[0] = 8
+    d = cat([heads, tips], 1)[:, order] - heads
+    d = d / xp.sqrt((d * d).sum(-1))[..., None]
     eye = xp.eye(3, dtype=d.dtype) if xp is np else torch.eye(3, dtype=d.dtype, device=d.device)
-    return eye + (lengths[:, bone, None, None] - 1) * d[:, :, None] * d[:, None, :]
+    return eye + (lengths - 1)[..., None, None] * d[..., :, None] * d[..., None, :]
 
 
 def blend(weights: Array, linear: Array, shift: Array, vertices: Array) -> Array:

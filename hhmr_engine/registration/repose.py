@@ -25,12 +25,13 @@ from ..hand.fit import (
 )
 from ..hand.frame import palm_frame
 from ..hand.skeleton import PARENTS
-from ..hand.skinning import blend
+from ..hand.skinning import blend, rest_shape
 from ..hand.template import UNIT, HandTemplate
 
-SHAPE_ROUNDS, POSE_ROUNDS = 20, 12
+ROUNDS = 24  # at most; most fits have settled after eight
 LOCKED = 0.5  # of a bone's surface: with more of it kept, the bone stays where it is
 RIGID = (0, 4, 8)  # wrist, index and middle metacarpal: no joint lies between them
+SHAPE, LENGTHS, OFFSETS = (slice(sum(PARTS[:k]), sum(PARTS[: k + 1])) for k in (1, 2, 3))
 CHUNK = 65_536  # points that are carried at once
 JOINT_SIGMA = 0.2e-3 / UNIT  # a joint between a bone that stays and a parent that moves
 
@@ -46,15 +47,17 @@ class Repose:
         self.frame = palm_frame(tensors, tensors.regressor @ whole)
         self.ids = tensors.nodes
         self.nodes = self.frame.to_palm(whole)[:, self.ids]
-        self.kept = torch.from_numpy(kept)[self.ids]
+        # What is kept does not move, not even where the skin of a free finger's root would.
+        self.trust = torch.from_numpy(~kept)[self.ids] * (NODE_WEIGHT / NETWORK_SIGMA)
         self.template = tensors.on_nodes()
         none = whole.new_zeros(0)
         rows = none.reshape(0, len(self.ids))
-        fitted = fit_skinned(tensors, self.nodes, rows, none.reshape(0, 3), none, SHAPE_ROUNDS)
+        fitted = fit_skinned(tensors, self.nodes, rows, none.reshape(0, 3), none, ROUNDS)
         self.start = fitted.parameters
-        linear, shift, self.heads = placed_bones(self.template, self.start)
-        self.back = torch.linalg.inv(linear)
-        self.back_shift = -(self.back @ shift[..., None])[..., 0]
+        linear, shift, self.joints = placed_bones(self.template, self.start)
+        self.heads = rest_shape(self.template, self.start[:, SHAPE])[1]
+        self.before = linear, shift
+        self.rest = _unskin(self.template.weights, linear, shift, self.nodes)
         self.locked = locked_bones(template, kept)
         self.anchored, self.anchors = _anchors(self.locked)
         self.free = self._free_parameters()
@@ -66,51 +69,65 @@ class Repose:
         """
         n = len(vertices)
         given = torch.from_numpy((vertices - self.centre).astype(np.float32))[:, self.ids]
-        goal = torch.where(self.kept[:, None], self.nodes, self.frame.to_palm(given))
-        parameters = self.start.expand(n, -1)
-        if len(self.free):
-            parameters, _ = levenberg_marquardt(self._residuals, parameters, goal, self.free, POSE_ROUNDS)
+        goal = self.frame.to_palm(given)
+        parameters = self.start.repeat(n, 1)
+        for free in self.free if not self.locked.all() else ():
+            parameters, _ = levenberg_marquardt(self._residuals, parameters, goal, free, ROUNDS)
+        parameters[:, LENGTHS] = self.start[:, LENGTHS]
         return self._in_hand_space(*self._motions(parameters))
 
-    def _free_parameters(self) -> Tensor:
-        """Columns of what may change: the angles of free bones, and the hand's place if its palm is free."""
+    def _free_parameters(self) -> tuple[Tensor, Tensor]:
+        """Columns of what may change: free bones' angles, lengths and axes; the place of a palm that is free.
+
+        A hypothesis has lengths of its own where nothing was seen: were they held, a finger would buckle to
+        end where a shorter one does. They are fitted, and then forgotten.
+        """
         angles = [i for i, dof in enumerate(DOFS) if not self.locked[dof.bone]]
+        lengths = [LENGTHS.start + bone - 1 for bone in range(1, 20) if not self.locked[bone]]
+        turning = {dof.bone for dof in DOFS if not self.locked[dof.bone]}
+        axes = [OFFSETS.start + 3 * (bone - 1) + k for bone in turning for k in range(3)]
         place = [] if self.locked[0] else list(range(sum(PARTS) - 7, sum(PARTS) - 1))
-        return torch.tensor(angles + place, dtype=torch.long)
+        return torch.tensor(angles + place), torch.tensor(angles + lengths + axes + place)
 
     def _residuals(self, p: Tensor, goal: Tensor) -> Tensor:
-        linear, shift = self._motions(p)
-        carried = blend(self.template.weights, linear, shift, self.nodes)
+        linear, shift = self._bones(p)
+        posed = blend(self.template.weights, linear, shift, self.rest)
         angles = p[:, : PARTS[0]]
         terms = [
-            (carried - goal) * (NODE_WEIGHT / NETWORK_SIGMA),
+            (posed - goal) * self.trust[:, None],
             angles / DEVIATION["angles"],
+            (p - self.start)[:, LENGTHS] / DEVIATION["lengths"],
+            (p - self.start)[:, OFFSETS] / DEVIATION["offsets"],
             beyond_limits(angles) / DEVIATION["limits"],
         ]
         torn = [b for b, parent in enumerate(PARENTS) if b and self.locked[b] and not self.locked[parent]]
         if torn:
             parents = [PARENTS[b] for b in torn]
-            heads = self.heads[:, torn]
-            moved = (linear[:, parents] @ heads[..., None])[..., 0] + shift[:, parents]
-            terms.append((moved - heads) / JOINT_SIGMA)
+            moved = (linear[:, parents] @ self.heads[:, torn, :, None])[..., 0] + shift[:, parents]
+            terms.append((moved - self.joints[:, torn]) / JOINT_SIGMA)
         return torch.cat([term.flatten(1) for term in terms], 1)
 
-    def _motions(self, p: Tensor) -> tuple[Tensor, Tensor]:
-        """After x before^-1 of every bone in the palm frame: linear [n,20,3,3], shift [n,20,3].
+    def _bones(self, p: Tensor) -> tuple[Tensor, Tensor]:
+        """What parameters do to every bone's rest state, as placed_bones; locked bones stay where they were.
 
-        A bone moves as it does relative to the nearest locked bone above it.
+        What hangs on a locked bone follows it, not the free one above that.
         """
         linear, shift, _ = placed_bones(self.template, p)
-        shift = (linear @ self.back_shift[..., None])[..., 0] + shift
-        linear = linear @ self.back
         if self.anchored:
-            undo = torch.linalg.inv(linear[:, self.anchors])
+            stay, stay_shift = (now[:, self.anchors] for now in self.before)
+            back = stay @ torch.linalg.inv(linear[:, self.anchors])
             gap = shift[:, self.anchored] - shift[:, self.anchors]
-            shift = shift.clone()
-            shift[:, self.anchored] = (undo @ gap[..., None])[..., 0]
-            linear = linear.clone()
-            linear[:, self.anchored] = undo @ linear[:, self.anchored]
+            shift, linear = shift.clone(), linear.clone()
+            shift[:, self.anchored] = (back @ gap[..., None])[..., 0] + stay_shift
+            linear[:, self.anchored] = back @ linear[:, self.anchored]
         return linear, shift
+
+    def _motions(self, p: Tensor) -> tuple[Tensor, Tensor]:
+        """After x before^-1 of every bone in the palm frame: linear [n,20,3,3], shift [n,20,3]."""
+        after, after_shift = self._bones(p)
+        before, before_shift = self.before
+        linear = after @ torch.linalg.inv(before)
+        return linear, after_shift - (linear @ before_shift[..., None])[..., 0]
 
     def _in_hand_space(self, linear: Tensor, shift: Tensor) -> np.ndarray:
         """The same motions [n,20,3,4] in the hand's own space; locked bones exactly at rest."""
@@ -121,6 +138,13 @@ class Repose:
         motions = np.concatenate([turned, moved[..., None]], -1)
         motions[:, self.locked] = np.eye(3, 4)
         return motions
+
+
+def _unskin(weights: Tensor, linear: Tensor, shift: Tensor, posed: Tensor) -> Tensor:
+    """Rest state [1,N,3] of points that bones [1,20,...] have posed."""
+    affine = weights @ torch.cat([linear, shift[..., None]], -1).flatten(2)
+    affine = affine.unflatten(-1, (3, 4))
+    return torch.linalg.solve(affine[..., :3], posed - affine[..., 3])
 
 
 def locked_bones(template: HandTemplate, kept: np.ndarray) -> np.ndarray:
@@ -156,9 +180,11 @@ def carry(points: np.ndarray, weights: np.ndarray, motions: np.ndarray) -> np.nd
 
 
 def _anchors(locked: np.ndarray) -> tuple[list[int], list[int]]:
-    """Bones that hang, free or locked, on a locked bone, and for each the nearest such bone."""
+    """Bones that hang on, or are, a locked bone with a free one above it; and for each that locked bone."""
     nearest: list[int | None] = []
     for bone, parent in enumerate(PARENTS):
-        nearest.append(bone if locked[bone] else nearest[parent] if parent >= 0 else None)
+        above = nearest[parent] if parent >= 0 else None
+        loose = parent >= 0 and not locked[parent]
+        nearest.append(bone if locked[bone] and loose else above)
     pairs = [(bone, anchor) for bone, anchor in enumerate(nearest) if anchor is not None]
     return [bone for bone, _ in pairs], [anchor for _, anchor in pairs]
