@@ -22,16 +22,20 @@ def fitted_closely(template: HandTemplate, points: NDArray, samples: Samples, si
     """points [V,3] moved onto the samples where those are within reach, smoothly in between.
 
     Minimises |displacement - what its vertex lacks along the surface's normal|^2 + stiffness |Laplacian|^2.
+    What is nearest to one finger pulls at no other: a finger that is not there would cling to its neighbour.
     """
     laplacian = _graph_laplacian(len(points), mesh_edges(template.faces))
     bending = (laplacian.T @ laplacian).tocsc()
     tree = cKDTree(samples.points)
     moved = points.astype(np.float64)
+    finger = _fingers(template)
+    own = finger[cKDTree(moved).query(samples.points)[1]]
     for stiffness in STIFFNESS:
         normals = vertex_normals(moved[None], template.faces)[0]
         distance, near = tree.query(moved, 4)
         gap = samples.points[near] - moved[:, None]
         agree = (samples.normals[near] * normals[:, None]).sum(2) > 0.5
+        agree &= (own[near] == finger[:, None]) | (own[near] < 0) | (finger[:, None] < 0)
         trust = agree / (1e-6 + distance**2)
         total = trust.sum(1)
         mean_gap = ((gap * samples.normals[near]).sum(2) * trust).sum(1) / np.maximum(total, 1e-12)
@@ -41,6 +45,12 @@ def fitted_closely(template: HandTemplate, points: NDArray, samples: Samples, si
         system = diags_array(weight + REST) + stiffness * bending
         moved = moved + splu(system.tocsc()).solve(weight[:, None] * wanted)
     return moved
+
+
+def _fingers(template: HandTemplate) -> NDArray:
+    """Finger [V] of every vertex beyond the metacarpals, 0 (thumb) to 4; -1 on the palm."""
+    beyond = template.weights.reshape(-1, 5, 4)[:, :, 1:].sum(2)
+    return np.where(beyond.max(1) > 0.5, beyond.argmax(1), -1)
 
 
 def _graph_laplacian(count: int, edges: NDArray) -> coo_array:
