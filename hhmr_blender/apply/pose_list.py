@@ -177,7 +177,7 @@ def write(ob: bpy.types.Object, hand: Hand, chosen: Pose, view_layer: bpy.types.
 
 
 def _take_off_meshes(ob: bpy.types.Object, scene: bpy.types.Scene) -> None:
-    """A hypothesis that a mesh of this rig shows was made for the pose before: with a new one it comes twice."""
+    """What a mesh of this rig shows was made for the pose before: with a new one it would come twice."""
     for mesh in scene.objects:
         if shape_keys.hypotheses(mesh) and any(one.armature == ob for one in skin.deformers(mesh)):
             shape_keys.hide(mesh)

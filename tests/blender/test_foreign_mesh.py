@@ -18,6 +18,7 @@ from hhmr_blender.problems import MENDS, Problem
 from hhmr_blender.session import Target
 from hhmr_blender.template import fingers, template
 from tests.blender.skinned import evaluated, pose, select, skinned_hand
+from tests.blender.test_panels import drawn
 
 V = len(template().vertices)
 REQUEST = {"task": "inpaint", "side": "right", "seed": 3, "count": 3}
@@ -367,6 +368,13 @@ def test_landmarks_count_where_they_lie_on_the_hand() -> None:
     assert hand.joints is not None
     np.testing.assert_array_equal(np.flatnonzero(np.isfinite(hand.joints).all(axis=1)), [0, 16])
     np.testing.assert_allclose(hand.joints[[0, 16]] + hand.origin, places[[0, 16]], atol=1e-6)
+
+
+def test_the_tab_offers_side_and_landmarks_for_a_mesh_that_is_not_ours() -> None:
+    bpy.ops.hhmr.add_hand()
+    assert "add_landmarks" not in drawn()
+    bare_hand()
+    assert "add_landmarks" in drawn()
 
 
 # ---------------------------------------------------------------- back onto the mesh
