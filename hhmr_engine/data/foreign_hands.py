@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from ..hand.dof import derive_axes, rotations
+from ..hand.hierarchy import mesh_edges
 from ..hand.rotation import rotation_matrix
 from ..hand.skeleton import FINGER_BONES, FINGERS
 from ..hand.skinning import skin
 from ..hand.template import HandTemplate
+from ..raster import rasterise
 from .gltf import read_skinned
 
 FILES = {"godot": "godot_xr_hand/hand_r.gltf", "webxr": "webxr_generic_hand/right.glb"}
@@ -124,6 +126,57 @@ def make_case(hand: ForeignHand, angles: np.ndarray, rng: np.random.Generator, c
     place = [scale * (points @ turn.T + shift) for points in (vertices[used], joints)]
     kept = ~np.isin(np.arange(5), gone)
     return Case(place[0], renumbered.reshape(-1, 3), place[1], finger[used], kept, side, scale)
+
+
+def refined(case: Case, least: int) -> Case:
+    """The same surface with at least `least` vertices: every triangle in four, again and again."""
+    while len(case.vertices) < least:
+        edges = mesh_edges(case.triangles)
+        count = len(case.vertices)
+        number = {tuple(edge): count + i for i, edge in enumerate(edges.tolist())}
+        a, b, c = case.triangles.T
+        ab, bc, ca = (
+            np.array([number[tuple(pair)] for pair in np.sort(np.stack(ends, 1), 1).tolist()])
+            for ends in ((a, b), (b, c), (c, a))
+        )
+        parts = ((a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca))
+        case = replace(
+            case,
+            vertices=np.concatenate([case.vertices, case.vertices[edges].mean(1)]),
+            triangles=np.concatenate([np.stack(part, 1) for part in parts]),
+            finger=np.concatenate([case.finger, case.finger[edges[:, 0]]]),
+        )
+    return case
+
+
+def one_sided(case: Case, rng: np.random.Generator) -> Case:
+    """What a camera sees from the back or the palm's side, give or take 30 degrees."""
+    size = 400
+    up = case.joints[9] - case.joints[0]
+    out = np.cross(case.joints[5] - case.joints[17], up) * rng.choice([-1, 1])
+    axes = np.stack([np.cross(up, out), up, out], 1)
+    axes /= np.linalg.norm(axes, axis=0)
+    view = (case.vertices - case.vertices.mean(0)) @ axes @ rotation_matrix(rng.normal(0, 0.3, 3))
+    scale = 0.9 * size / np.ptp(view[:, :2], axis=0).max()
+    pixels = np.stack([view[:, 0], -view[:, 1], -view[:, 2]], 1) * scale + size / 2
+    seen = np.unique(rasterise(pixels, case.triangles, size, size).face)
+    return _only(case, case.triangles[seen])
+
+
+def rough(case: Case, sigma: float, rng: np.random.Generator) -> Case:
+    """Every vertex moved at random by sigma metres at the hand's own size, in each direction."""
+    noise = rng.normal(0, sigma * case.scale, case.vertices.shape)
+    return replace(case, vertices=case.vertices + noise)
+
+
+def _only(case: Case, triangles: np.ndarray) -> Case:
+    used, renumbered = np.unique(triangles, return_inverse=True)
+    return replace(
+        case,
+        vertices=case.vertices[used],
+        triangles=renumbered.reshape(-1, 3),
+        finger=case.finger[used],
+    )
 
 
 def _random_rotation(rng: np.random.Generator) -> np.ndarray:

@@ -20,6 +20,7 @@ SLIDE = 10.0  # how much further than along the normal a match may be off along 
 WORTH = 150  # independent observations that a whole surface counts as
 DEVIATION = {"flex": 0.8, "abd": 0.3, "twist": 0.4, "shape": 1.0, "length": 0.12, "offset": 0.08}
 UNLIKELY = 0.001  # weight of the priors in the energy that hands are compared by
+ASTRAY = 0.004  # the same for known joints
 LIMIT = 0.06  # radians by which an angle's limits are soft
 WEB = 0.35  # of the first phalanx: so far fingers may hang together
 PALM, ANY = 32, 63  # bits beside those of the five fingers: 1 << finger
@@ -197,7 +198,7 @@ class Matcher:
         beyond = pose.angles - pose.angles.clamp(self.limits[:, 0], self.limits[:, 1])
         unlikely = (self.precision * pose.parameters() ** 2).sum(1) + (beyond**2).sum(1) / LIMIT**2
         gap = torch.nan_to_num(target.joints[mirror] - match.points[:, self.count :])
-        return data + UNLIKELY * (unlikely + (gap / 0.005).square().sum((-1, -2)))
+        return data + UNLIKELY * unlikely + ASTRAY * (gap / 0.005).square().sum((-1, -2))
 
 
 def finger_of_vertices(template: HandTemplate) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..hand.template import HandTemplate
 from .articulated import Pose, joined
 from .correspondence import Place, Registration, describe
+from .doubts import check_hand, check_one_hand
 from .fingers import FingerNames
 from .matching import ANY, Matcher, Stage, Target
 from .offset import fitted_closely
@@ -28,8 +29,13 @@ TYPICAL_SHARE = 0.75  # of a hand's area that a part of one has: the first guess
 SEARCH = Stage(10, (0.04, 0.01), 2e-3, coarse=True)
 APPROACH = Stage(10, (0.08, 0.005), 1e-3)
 DECIDE = Stage(5, (0.006, 0.004), 0.7e-3)
+GUIDED = Stage(5, (0.015, 0.005), 1e-3)
 POLISH = Stage(6, (0.008, 0.004), 0.5e-3, offsets=True)
 MIRRORS = {"auto": (0, 1), "right": (0,), "left": (1,)}
+
+
+# A batch of one hand, whether it is mirrored [1], and the fingers allowed each sample [1,N] (see Matcher).
+Fit = tuple[Pose, Tensor, Tensor]
 
 
 def register(
@@ -48,15 +54,20 @@ def register(
     if side not in MIRRORS:
         raise ValueError(f'the side must be "auto", "right" or "left", not "{side}".')
     surface = clean(vertices, triangles)
+    check_one_hand(surface)
     samples = sample(surface, SAMPLES)
     origin = samples.points.mean(0)
     matcher = Matcher(template)
-    unit = float(np.sqrt(surface.area / (TYPICAL_SHARE * hand_area(template))))
+    unit = float(np.sqrt(surface.whole_area / (TYPICAL_SHARE * hand_area(template))))
     target = _target(samples, origin, unit, joints)
     with torch.no_grad():
-        names = FingerNames(template, matcher, skin_of(surface, samples, unit))
-        pose, mirror, allowed = _placed(matcher, names, target, MIRRORS[side])
+        if int(torch.isfinite(target.joints[0]).all(-1).sum()) >= ENOUGH:
+            pose, mirror, allowed = _by_joints(matcher, target, MIRRORS[side])
+        else:
+            names = FingerNames(template, matcher, skin_of(surface, samples, unit))
+            pose, mirror, allowed = _by_search(matcher, names, target, MIRRORS[side])
         pose = matcher.refine(pose, target.thinned(LAST), mirror, POLISH, target.thin(allowed, LAST))
+        check_hand(matcher, pose)
         points = matcher.model.points(pose, matcher.model.bones(pose))[0, : matcher.count].numpy()
     flip = np.array([-1.0 if mirror[0] else 1.0, 1.0, 1.0])
     hand = Samples((samples.points - origin) / unit * flip, samples.normals * flip, samples.vertex)
@@ -75,35 +86,40 @@ def _target(samples: Samples, origin: NDArray, unit: float, joints: NDArray | No
     return Target(*(torch.from_numpy((array * flip).astype(np.float32)) for array in arrays))
 
 
-def _placed(
-    matcher: Matcher, names: FingerNames, target: Target, mirrors: tuple[int, ...]
-) -> tuple[Pose, Tensor, Tensor]:
-    """The best hand, fitted, whether it is mirrored, and the finger of each sample: a batch of one."""
-    known = torch.isfinite(target.joints[0]).all(-1)
-    if int(known.sum()) >= ENOUGH:
-        pose, mirror = starts_from_joints(matcher, target, mirrors)
-    else:
-        pose, mirror = likely_starts(matcher, target, mirrors, CANDIDATES)
-        pose = matcher.refine(pose, target.thinned(ROUGH), mirror, SEARCH)
-    fine = target.thinned(FINE)
-    energy = matcher.energy(pose, fine, mirror)
-    best = different(pose, mirror, energy, FINALISTS)
+def _by_joints(matcher: Matcher, target: Target, mirrors: tuple[int, ...]) -> Fit:
+    """The hand that many known joints and the surface ask for; they say which finger is which."""
+    pose, mirror = starts_from_joints(matcher, target, mirrors)
+    some = target.thinned(FINE)
+    best = matcher.energy(pose, some, mirror).argsort()[:2]
+    pose, mirror = pose[best], mirror[best]
+    pose = matcher.refine(pose, some, mirror, GUIDED)
+    best = matcher.energy(pose, some, mirror).argmin()[None]
+    return pose[best], mirror[best], torch.full((1, SAMPLES), ANY)
+
+
+def _by_search(matcher: Matcher, names: FingerNames, target: Target, mirrors: tuple[int, ...]) -> Fit:
+    """The hand that explains the surface best, of many starts and several namings of the fingers."""
+    pose, mirror = likely_starts(matcher, target, mirrors, CANDIDATES)
+    if int(torch.isfinite(target.joints[0]).all(-1).sum()) >= 3:
+        guided, side = starts_from_joints(matcher, target, mirrors)
+        pose, mirror = joined([pose, guided]), torch.cat([mirror, side])
+    pose = matcher.refine(pose, target.thinned(ROUGH), mirror, SEARCH)
+    some, many = target.thinned(FINE), target.thinned(MANY)
+    best = different(pose, mirror, matcher.energy(pose, some, mirror), FINALISTS)
     pose, mirror, allowed = _named(names, target, pose[best], mirror[best])
-    pose = matcher.refine(pose, fine, mirror, APPROACH, target.thin(allowed, FINE))
-    energy = matcher.energy(pose, fine, mirror, target.thin(allowed, FINE))
-    best = energy.argsort()[:LIKELIEST]
+    near = target.thin(allowed, FINE)
+    pose = matcher.refine(pose, some, mirror, APPROACH, near)
+    best = matcher.energy(pose, some, mirror, near).argsort()[:LIKELIEST]
     pose, mirror, allowed = pose[best], mirror[best], allowed[best]
-    many = target.thinned(MANY)
-    pose = matcher.refine(pose, many, mirror, DECIDE, target.thin(allowed, MANY))
-    best = matcher.energy(pose, many, mirror, target.thin(allowed, MANY)).argmin()[None]
-    pose, mirror, allowed = pose[best], mirror[best], allowed[best]
-    again = names.namings(pose, target, mirror, 1)
-    return (pose, mirror, again[0].allowed[None]) if again else (pose, mirror, allowed)
+    near = target.thin(allowed, MANY)
+    pose = matcher.refine(pose, many, mirror, DECIDE, near)
+    best = matcher.energy(pose, many, mirror, near).argmin()[None]
+    return pose[best], mirror[best], allowed[best]
 
 
-def _named(names: FingerNames, target: Target, pose: Pose, mirror: Tensor) -> tuple[Pose, Tensor, Tensor]:
-    """The hands, as they are and with their fingers named in likely ways: whether they are mirrored, and the
-    fingers allowed each sample [n,N]."""
+def _named(names: FingerNames, target: Target, pose: Pose, mirror: Tensor) -> Fit:
+    """The hands with their fingers named in likely ways, whether they are mirrored, and the fingers
+    allowed each sample [n,N]."""
     poses: list[Pose] = []
     sides: list[Tensor] = []
     fingers: list[Tensor] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +10,16 @@ from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 from scipy.spatial import cKDTree
 
+from ..hand.hierarchy import mesh_edges
 from ..hand.template import HandTemplate
 
 WELD = 1e-5  # of the bounding box' diagonal: vertices nearer than that are one
 LARGE = 60_000  # vertices above which a mesh is simplified by clustering
 CELL = 2.5e-3  # of the diagonal: the clusters' size, half a millimetre on a hand
 FLAT = 0.02  # smallest over largest extent below which a surface is no body (a one-sided scan has 0.1)
+ROUGH = np.radians(30)  # mean angle between neighbouring faces above which a surface is a noisy scan
+ROUNDS = 8  # of smoothing at most
+TAUBIN = (0.6, -0.62)
 SMOOTH = 9  # samples whose normals are averaged: a few millimetres
 
 
@@ -38,6 +42,14 @@ class Surface:
     @property
     def area(self) -> float:
         return 0.5 * float(np.linalg.norm(self.cross(), axis=1).sum())
+
+    @property
+    def whole_area(self) -> float:
+        """The area with what is missing on the far side of a one-sided scan: normals of a body cancel out,
+        those of one side of a hand add up to three quarters."""
+        cross = self.cross()
+        total = float(np.linalg.norm(cross, axis=1).sum())
+        return self.area * (1 + 1.3 * float(np.linalg.norm(cross.sum(0))) / total)
 
 
 @dataclass(frozen=True)
@@ -73,8 +85,7 @@ def clean(vertices: NDArray, triangles: NDArray) -> Surface:
     faces = faces[(a != b) & (b != c) & (a != c)]
     if len(faces) == 0:
         raise ValueError("all triangles of the surface are smaller than can be told apart.")
-    surface = Surface(vertices[used[first]], faces, used[first])
-    return _oriented(surface)
+    return _smoothed(_oriented(Surface(vertices[used[first]], faces, used[first])))
 
 
 def _checked(vertices: NDArray, triangles: NDArray) -> tuple[NDArray, NDArray]:
@@ -171,6 +182,26 @@ def _parity(count: int, first: NDArray, second: NDArray, same_way: NDArray) -> t
             up = int(parent[triangle])
             flip[triangle] = flip[up] ^ wrong[(up, triangle)]
     return flip, label
+
+
+def _smoothed(surface: Surface) -> Surface:
+    """A scan's roughness taken out, without shrinking (Taubin 1995), until neighbouring faces agree."""
+    count = len(surface.vertices)
+    edges = mesh_edges(surface.triangles)
+    rows, columns = np.concatenate([edges, edges[:, ::-1]]).T
+    degree = np.maximum(np.bincount(rows, minlength=count), 1)
+    mean = csr_array((1.0 / degree[rows], (rows, columns)), shape=(count, count))
+    first, second, _ = _shared_edges(surface.triangles)
+    for _ in range(ROUNDS):
+        cross = surface.cross()
+        unit = cross / np.maximum(np.linalg.norm(cross, axis=1, keepdims=True), 1e-300)
+        if len(first) == 0 or (unit[first] * unit[second]).sum(1).mean() > np.cos(ROUGH):
+            break
+        vertices = surface.vertices
+        for step in TAUBIN:
+            vertices = vertices + step * (mean @ vertices - vertices)
+        surface = replace(surface, vertices=vertices)
+    return surface
 
 
 def _volumes(surface: Surface) -> NDArray[np.float64]:
