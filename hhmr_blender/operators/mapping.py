@@ -50,7 +50,7 @@ class HHMR_OT_detect_mapping(_OnArmature, bpy.types.Operator):
             mapping.store(ob, hand)
         for text in (text for hand in hands for text in (hand.doubt, hand.remark) if text):
             self.report({"WARNING"}, text)
-        self.report({"INFO"}, ", ".join(f"{hand.side} hand: {hand.rig.label}" for hand in hands).capitalize())
+        self.report({"INFO"}, ", ".join(f"{hand.side.capitalize()}: {hand.rig.label}" for hand in hands))
         if session.notice is not None and session.notice.code in ("unsure_hand", "stale_mapping", "no_hand"):
             session.notice = None
         return {"FINISHED"}

@@ -47,10 +47,12 @@ class HHMR_PT_mapping(Tab, bpy.types.Panel):
         layout.row().prop(chosen, "mapping_side", expand=True)
         hand = mapping.stored(ob, chosen.mapping_side.lower())
         if not hand.read:
-            layout.label(text="Found anew each time.", icon="INFO")
+            layout.label(text="Not stored: found each time.", icon="INFO")
         elif hand.note:
             wrapped(layout.column(align=True), hand.note, context, icon="INFO")
         layout.row().prop(chosen, "mapping_shows", expand=True)
+        if chosen.mapping_shows == "WRITE":
+            layout.label(text="Empty: the bone that is read.")
         fields = layout.column()
         fields.enabled = ob.is_editable
         draw_bones(fields, ob, chosen.mapping_bones, chosen.mapping_shows == "READ")
@@ -60,8 +62,6 @@ def draw_bones(
     layout: bpy.types.UILayout, ob: bpy.types.Object, bones: bpy.types.PropertyGroup, tips: bool
 ) -> None:
     """A field for the bone of every joint; names of bones that are not there are red."""
-    layout.use_property_split = True
-    layout.use_property_decorate = False
     _draw_bone(layout.column(align=True), ob, bones, 0, "Wrist")
     for label, chain in zip(LABELS, CHAINS):
         column = layout.column(align=True)
@@ -72,10 +72,11 @@ def draw_bones(
 def _draw_bone(
     column: bpy.types.UILayout, ob: bpy.types.Object, bones: bpy.types.PropertyGroup, joint: int, text: str
 ) -> None:
-    row = column.row(align=True)
+    row = column.split(factor=0.27)  # names are long
+    row.label(text=text)
     bone = getattr(bones, JOINTS[joint])
     row.alert = bool(bone) and bone not in ob.data.bones
-    row.prop_search(bones, JOINTS[joint], ob.data, "bones", text=text)
+    row.prop_search(bones, JOINTS[joint], ob.data, "bones", text="")
 
 
 CLASSES = (HHMR_PT_armature, HHMR_PT_mapping)

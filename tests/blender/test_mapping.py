@@ -234,7 +234,7 @@ def test_a_mapping_that_is_no_mapping_is_none() -> None:
 def test_the_panel_shows_the_mapping_and_what_is_not_sure() -> None:
     ob = made(fingers=(0, 1, 2, 4))
     bpy.context.scene.hhmr.bones = "FINGERS"
-    assert "Found anew each time." in drawn() and "detect_mapping" in drawn()
+    assert "Not stored: found each time." in drawn() and "detect_mapping" in drawn()
     bpy.ops.hhmr.detect_mapping()
     assert "no ring finger" in " ".join(drawn())
     ob.data.bones["Bone.010"].name = "other"
@@ -242,7 +242,7 @@ def test_the_panel_shows_the_mapping_and_what_is_not_sure() -> None:
         bpy.context.scene.hhmr.mapping_shows = shows
         drawn()
     bpy.context.scene.hhmr.mapping_side = "LEFT"
-    assert "Found anew each time." in drawn()
+    assert "Not stored: found each time." in drawn()
     bpy.ops.mesh.primitive_cube_add()
     assert "detect_mapping" not in drawn()
 

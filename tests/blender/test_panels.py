@@ -33,7 +33,7 @@ class CheckingLayout:
     def child(self, **_options: Any) -> CheckingLayout:
         return CheckingLayout(self.texts)
 
-    row = column = box = child
+    row = column = box = split = child
 
     def panel(self, _name: str, default_closed: bool = False) -> tuple[CheckingLayout, CheckingLayout]:
         return self.child(), self.child()
