@@ -71,6 +71,8 @@ def recorded_hands(
     meshes, sources, residuals = [], [], []
     for recording in recordings:
         rows = np.flatnonzero(recording.split == split)
+        if len(rows) == 0:  # a short recording is whole in one split
+            continue
         rows = rows[np.linspace(0, len(rows) - 1, min(per_source, len(rows))).round().astype(int)]
         offsets = recording.calibration.offsets.astype(np.float32)
         lengths = np.tile(recording.calibration.lengths.astype(np.float32), (len(rows), 1))
