@@ -184,6 +184,35 @@ class HHMR_PG_settings(bpy.types.PropertyGroup):
         ],
         default="network",
     )
+    motion_range: EnumProperty(
+        name="Frames",
+        description="Frames of a motion",
+        items=[
+            ("SCENE", "Scene Range", "All frames of the scene, or of its preview range"),
+            ("OWN", "Start to End", "The frames from Start to End"),
+        ],
+        default="SCENE",
+    )
+    motion_start: IntProperty(name="Start", description="First frame of a motion", default=1)
+    motion_end: IntProperty(name="End", description="Last frame of a motion", default=50)
+    motion_count: IntProperty(
+        name="Motions",
+        description="How many different motions to make: each frame takes about as long as a hand",
+        default=3,
+        min=1,
+        max=16,
+    )
+    jerk: FloatProperty(
+        name="Liveliness",
+        description=(
+            "How fast the acceleration of a point of the hand may change, in millimetres a frame cubed at "
+            "the size of a hand. Less is smoother, more follows quick fingers"
+        ),
+        default=1.0,
+        min=0.01,
+        max=100.0,
+        precision=2,
+    )
     fit: BoolProperty(
         name="Fit Bones",
         description="Fit a skinned hand to every result: cleaner skin, a little slower",

@@ -24,7 +24,8 @@ class Target:
 
     kind: str
     """KEYS: on the object itself; BESIDE: a new hand with its transform; FREE: a new hand at `matrix`;
-    SURFACE: on an object of any topology, or where that lacks fingers, a new hand in its place."""
+    SURFACE: on an object of any topology, or where that lacks fingers, a new hand in its place; MOTION: keys
+    on an armature."""
     matrix: Matrix
     """From the space of the request to the world."""
     uid: int = 0

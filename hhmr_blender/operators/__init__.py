@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from . import add_hand, engine, generate, hypotheses, landmarks, mapping, poses, rig
+from . import add_hand, animate, engine, generate, hypotheses, landmarks, mapping, poses, rig
 
 CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *add_hand.CLASSES,
@@ -13,6 +13,7 @@ CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *landmarks.CLASSES,
     *rig.CLASSES,
     *poses.CLASSES,
+    *animate.CLASSES,
     *mapping.CLASSES,
     *engine.CLASSES,
 )

@@ -191,7 +191,7 @@ class HHMR_OT_apply_result(bpy.types.Operator):
         return session.run is not None and session.run.job.result is not None
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        from ..apply import foreign, pose_list, result
+        from ..apply import foreign, motion, pose_list, result
 
         run = session.run
         assert run is not None and run.job.result is not None
@@ -200,6 +200,9 @@ class HHMR_OT_apply_result(bpy.types.Operator):
         engine = {name: info[name] for name in ("engine", "template", "weights", "device") if name in info}
         asked = {**run.request, "side": message.get("side", run.request["side"])}  # "auto" was found out
         try:
+            if run.target.kind == "MOTION":
+                session.notice = Notice(motion.take(context, run.target, asked, arrays))
+                return {"FINISHED"}
             ob = result.place(context, run.target, asked, engine, arrays)
         except Problem as problem:
             session.notice = Notice(problem.text, problem.code)

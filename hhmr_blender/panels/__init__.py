@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import bpy
 
-from . import armature, complete, engine, hypotheses, poses
+from . import animate, armature, complete, engine, hypotheses, poses
 
 CLASSES: tuple[type, ...] = (
     *complete.CLASSES,
     *armature.CLASSES,
+    *animate.CLASSES,
     *hypotheses.CLASSES,
     *poses.CLASSES,
     *engine.CLASSES,
