@@ -100,7 +100,7 @@ def covered_vertices(points: NDArray, normals: NDArray, samples: Samples, near: 
 
 
 def closest_on_mesh(
-    vertices: NDArray, faces: NDArray, points: NDArray, candidates: int = 16
+    vertices: NDArray, faces: NDArray, points: NDArray, candidates: int = 12
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """Nearest triangle [K], barycentric coordinates [K,3] and distance [K] for points [K,3].
 

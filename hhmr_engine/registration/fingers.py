@@ -56,7 +56,7 @@ class FingerNames:
     def namings(self, pose: Pose, target: Target, mirror: Tensor, most: int) -> list[Naming]:
         """The `most` likeliest namings for one hand (a batch of 1), the likeliest first; none where no piece
         is one finger."""
-        match = self.matcher.match(pose, target, mirror)
+        match = self.matcher.match(pose, target, mirror, coarse=True)
         piece, roots = self.skin.off_palm(self.matcher.core[match.vertex[0]].numpy())
         each = self.skin.area / float(pose.grow.exp()) ** 2 / len(piece)
         share = each * np.bincount(piece + 1, minlength=len(roots) + 1)[1:] / self.area.mean()
@@ -102,7 +102,7 @@ class FingerNames:
         normals = self.matcher.model.posed_normals(tries, bones)
         columns = []
         for finger in range(5):
-            own = self.matcher.core == finger
+            own = self.matcher.some[self.matcher.core[self.matcher.some] == finger]
             square = squares(target, mirror.expand(len(tries)), points[:, own], normals[:, own])
             columns.append(loss(square.amin(2), EXPLAINS))
         return torch.stack(columns, 2).numpy()

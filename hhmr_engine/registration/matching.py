@@ -86,14 +86,17 @@ class Matcher:
         self.core = torch.from_numpy(finger_cores(arrays))
         finger = torch.from_numpy(finger_of_vertices(arrays))
         self.bits = torch.where(finger < 0, 0, 1 << finger.clamp_min(0)) | torch.where(self.core < 0, PALM, 0)
+        self.bits = self.bits.to(torch.uint8)
         self.on_palm = torch.from_numpy(arrays.weights[:, list(PALM_BONES)].sum(1) > PALM_SHARE)
         rim = torch.from_numpy(rim_vertices(arrays.faces))
         inner = self.on_palm.clone()
         inner[rim] = False
-        self.palm = inner.nonzero()[::4, 0]
+        near = torch.zeros_like(inner)
+        near[inner.nonzero()[::4, 0]] = True
         self.rim = torch.zeros(self.count + 21, dtype=torch.bool)
         self.rim[rim] = True
         self.all, self.some = torch.arange(self.count), torch.arange(0, self.count, 3)
+        self.palm_sites = {coarse: near[self.sites(coarse)].nonzero()[:, 0] for coarse in (False, True)}
         kinds = [DEVIATION[free.kind] for free in dof.DOFS]
         shape, length, offset = (DEVIATION[key] for key in ("shape", "length", "offset"))
         deviation = [kinds, [shape] * SHAPE, [length] * LENGTHS, [torch.inf] * FRAME, [offset] * OFFSETS]
@@ -105,20 +108,31 @@ class Matcher:
         pose: Pose,
         target: Target,
         mirror: Tensor,
-        allowed: Tensor | None = None,
+        forbidden: Tensor | None = None,
         coarse: bool = False,
     ) -> Match:
+        """Nearest points, but where `forbidden` [n,N,S] is True."""
         bones = self.model.bones(pose)
         points = self.model.points(pose, bones)
-        sites = self.some if coarse else self.all
+        sites = self.sites(coarse)
         normals = self.model.posed_normals(pose, bones)
         square = squares(target, mirror, points[:, sites], normals[:, sites])  # [n,N,S]
-        if allowed is not None:
-            square.masked_fill_(self.bits[sites] & allowed[..., None] == 0, 1.0)
+        if forbidden is not None:
+            square.masked_fill_(forbidden, 1.0)
         distance, vertex = square.min(2)
-        columns = torch.isin(sites, self.palm)
-        back, sample = square[:, :, columns].min(1)
-        return Match(sites[vertex], distance, sites[columns], sample, back, bones, points)
+        palm = self.palm_sites[coarse]
+        back, sample = square[:, :, palm].min(1)
+        return Match(sites[vertex], distance, sites[palm], sample, back, bones, points)
+
+    def sites(self, coarse: bool) -> Tensor:
+        """The vertices that samples are matched to."""
+        return self.some if coarse else self.all
+
+    def forbidden(self, allowed: Tensor | None, coarse: bool = False) -> Tensor | None:
+        """Which sites [n,N,S] each sample must not be matched to; None if any will do."""
+        if allowed is None or bool((allowed == ANY).all()):
+            return None
+        return self.bits[self.sites(coarse)] & allowed[..., None].to(torch.uint8) == 0
 
     def refine(
         self,
@@ -130,10 +144,11 @@ class Matcher:
         joint_sigma: float = 0.005,
     ) -> Pose:
         """Gauss-Newton with matches renewed every round; the reach shrinks geometrically."""
+        forbidden = self.forbidden(allowed, stage.coarse)
         first, last = stage.reach
         for k in range(stage.rounds):
             reach = first * (last / first) ** (k / max(1, stage.rounds - 1))
-            match = self.match(pose, target, mirror, allowed, stage.coarse)
+            match = self.match(pose, target, mirror, forbidden, stage.coarse)
             a, r = self._surface_rows(pose, match, target, mirror, stage, reach)
             if bool(torch.isfinite(target.joints).any()):
                 joint_a, joint_r = self._joint_rows(pose, match, target.joints[mirror], stage, joint_sigma)
@@ -189,7 +204,7 @@ class Matcher:
     ) -> Tensor:
         """How badly each hand explains the samples and its palm is explained by them, and how unlikely it
         is itself [n]; 0 is perfect, 1 hopeless."""
-        match = self.match(pose, target, mirror, allowed)
+        match = self.match(pose, target, mirror, self.forbidden(allowed))
         points, normals = target.points[mirror], target.normals[mirror]
         palm = gathered(match.points, match.palm.expand(len(pose), -1))
         there, out = gathered(points, match.sample), gathered(normals, match.sample)
@@ -226,11 +241,13 @@ def rim_vertices(faces: np.ndarray) -> np.ndarray:
 
 
 def squares(target: Target, mirror: Tensor, points: Tensor, normals: Tensor) -> Tensor:
-    """Squared distances [n,N,S] of the target's samples from points [n,S,3] with normals [n,S,3]."""
+    """Squared distances [n,N,S] of the target's samples from points [n,S,3] with normals [n,S,3]; rounding
+    leaves those near 0 off by up to 1e-8, negative ones too."""
     ours = torch.cat([points, NORMAL * normals], -1)
-    theirs = torch.cat([target.points, NORMAL * target.normals], -1)[mirror]
-    cross = torch.baddbmm((ours**2).sum(-1)[:, None], theirs, ours.mT, alpha=-2)
-    return cross.add_((theirs**2).sum(-1)[..., None]).clamp_min_(0)
+    theirs = torch.cat([target.points, NORMAL * target.normals], -1)
+    theirs = torch.cat([theirs, torch.ones_like(theirs[..., :1]), (theirs**2).sum(-1, True)], -1)[mirror]
+    ours = torch.cat([-2 * ours, (ours**2).sum(-1, True), torch.ones_like(ours[..., :1])], -1)
+    return theirs @ ours.mT
 
 
 def _off(gap: Tensor, normals: Tensor, square: Tensor) -> Tensor:
@@ -247,9 +264,10 @@ def gathered(values: Tensor, index: Tensor) -> Tensor:
 
 def robust(square: Tensor, reach: float) -> Tensor:
     """Geman-McClure weights: 1 near, 1/4 at `reach`."""
-    return (1 + square / reach**2) ** -2
+    return (1 + square.clamp_min(0) / reach**2) ** -2
 
 
 def loss(square: Tensor, reach: float) -> Tensor:
     """Geman-McClure loss: 0 near, 1/2 at `reach`, 1 far."""
+    square = square.clamp_min(0)
     return square / (square + reach**2)

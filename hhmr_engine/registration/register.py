@@ -27,9 +27,9 @@ FINALISTS = len(WAYS)
 ENOUGH = 8  # joints that fix place and pose without a search
 TYPICAL_SHARE = 0.75  # of a hand's area that a part of one has: the first guess of the scale
 SEARCH = Stage(10, (0.04, 0.01), 2e-3, coarse=True)
-APPROACH = Stage(10, (0.08, 0.005), 1e-3)
+APPROACH = Stage(10, (0.08, 0.005), 1e-3, coarse=True)
 DECIDE = Stage(5, (0.006, 0.004), 0.7e-3)
-GUIDED = Stage(5, (0.015, 0.005), 1e-3)
+GUIDED = Stage(5, (0.015, 0.005), 1e-3, coarse=True)
 POLISH = Stage(6, (0.008, 0.004), 0.5e-3, offsets=True)
 MIRRORS = {"auto": (0, 1), "right": (0,), "left": (1,)}
 

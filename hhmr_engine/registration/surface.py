@@ -15,7 +15,7 @@ from ..hand.template import HandTemplate
 
 WELD = 1e-5  # of the bounding box' diagonal: vertices nearer than that are one
 LARGE = 60_000  # vertices above which a mesh is simplified by clustering
-CELL = 2.5e-3  # of the diagonal: the clusters' size, half a millimetre on a hand
+CELL = 4e-3  # of the diagonal: the size of clusters, a millimetre on a hand
 FLAT = 0.02  # smallest over largest extent below which a surface is no body (a one-sided scan has 0.1)
 ROUGH = np.radians(30)  # mean angle between neighbouring faces above which a surface is a noisy scan
 ROUNDS = 8  # of smoothing at most
