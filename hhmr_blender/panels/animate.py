@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bpy
 
-from ..apply import motion
 from .parts import Tab, draw_ask
 
 
@@ -20,6 +19,8 @@ class HHMR_PT_motion(Tab, bpy.types.Panel):
         return context.object is not None and context.object.type == "ARMATURE"
 
     def draw(self, context: bpy.types.Context) -> None:
+        from ..apply import motion
+
         layout, scene, rig = self.layout, context.scene, context.object
         chosen = scene.hhmr
         layout.row().prop(chosen, "motion_range", expand=True)
@@ -38,6 +39,8 @@ class HHMR_PT_motion(Tab, bpy.types.Panel):
 
 def draw_motions(layout: bpy.types.UILayout, rig: bpy.types.Object, found: list[bpy.types.Action]) -> None:
     """A row for every motion, and for the action before them; the one that plays is pressed."""
+    from ..apply import motion
+
     playing = rig.animation_data.action if rig.animation_data is not None else None
     before = motion.before(rig)
     column = layout.column(align=True)
