@@ -32,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--weights", type=Path, default=DEFAULT_WEIGHTS, help="default: those that ship")
     parser.add_argument("--data", type=Path, required=True, help="folder that holds poses/")
-    parser.add_argument("--per-source", type=int, default=6, help="hands of each source")
+    parser.add_argument("--per-source", type=int, default=5, help="hands of each source")
     parser.add_argument("--write", action="store_true", help="write the table into docs/results.md")
     arguments = parser.parse_args()
 

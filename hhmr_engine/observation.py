@@ -22,7 +22,7 @@ from .hand.template import UNIT, HandTemplate
 # How well a frame is known before the points are looked at: translation (UNIT), rotation (rad), log scale.
 FRAME_DEVIATION = (0.06, 0.06, 0.06, 0.08, 0.08, 0.08, 0.05)
 MAX_POINTS = 160  # of a mesh that are looked at: neighbours say the same thing twice (engine.md)
-INDEPENDENT = 48  # how many independent observations a mesh is worth: more collapses the diversity
+INDEPENDENT = 24  # how many independent observations a mesh is worth: more collapses the diversity
 COVERED = 0.98  # of a joint's support: what is missing of it moves the joint by less than its noise
 REGRESSION_NOISE = 0.3e-3 / UNIT  # what a joint regressor leaves open
 
