@@ -6,9 +6,11 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
+from scipy.special import ive
 
 from ..hand.hierarchy import mesh_edges
 from ..hand.normals import vertex_normals
+from ..hand.skeleton import PALM_BONES
 from ..hand.template import HandTemplate
 
 # Metres at the size of the template.
@@ -18,9 +20,11 @@ NEAR = 0.012  # a piece that nowhere comes this near is no part of the hand
 PIECE = 0.025  # radius up to which a loose piece moves as one
 TOUCH = 0.002  # how near a piece lies where it sits
 
+SMOOTHING = 0.012  # how far weights flow (registration.md's eight rounds on a hand of some 1,500 vertices)
+
 CANDIDATES = 6  # triangles that are looked at for each point
 CHUNK = 65_536  # points at once
-ROUNDS = 8  # of smoothing over the edges
+DEGREE = 64  # of the polynomial that smooths: what a mesh of millions can afford
 
 
 def bind(
@@ -40,14 +44,17 @@ def bind(
     points = ((points - origin) / scale).astype(np.float32)
     if triangles is None:
         rows, _ = _transfer(template, hand, points, None)
-        return rows * (1 - _beyond(template, hand, points, rows))[:, None]
+        return rows * _reach(template, hand, points, rows)[:, None]
     points, triangles, welded = _weld(points, triangles)
-    normals = vertex_normals(points[None], triangles)[0]
-    rows, distance = _transfer(template, hand, points, normals)
-    rows *= (1 - _beyond(template, hand, points, rows))[:, None]
+    rows, distance = _transfer(template, hand, points, vertex_normals(points[None], triangles)[0])
+    reach = _reach(template, hand, points, rows)
     edges = mesh_edges(triangles)
-    rows = _pieces(rows, points, distance, edges)
-    return _smooth(rows, edges)[welded]
+    linked = edges[(reach[edges] > 0).all(1)]  # the arm parts the hand from the rest of the body
+    rows, ours = _pieces(rows, points, distance, linked)
+    length = np.linalg.norm(np.diff(points[linked[ours[linked].all(1)]], axis=1), axis=2)
+    if len(length):
+        rows = _smooth(rows, edges, float(np.median(length)))
+    return (rows * (reach * ours)[:, None])[welded]
 
 
 def _weld(points: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -122,15 +129,15 @@ def _closest(point: np.ndarray, corners: np.ndarray) -> np.ndarray:
     return np.where((inside >= 0).all(-1, keepdims=True), inside, nearest)
 
 
-def _beyond(template: HandTemplate, hand: np.ndarray, points: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """[M] from 0 on the hand to 1 far up the arm."""
+def _reach(template: HandTemplate, hand: np.ndarray, points: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """[M] float32, from 1 on the hand to 0 far up the arm."""
     rim = _rim(template.faces)
     centre = hand[rim].mean(0)
-    joints = template.regressor @ hand
-    axis = centre - joints[[5, 9, 13, 17]].mean(0)
+    axis = centre - (template.regressor @ hand)[[5, 9, 13, 17]].mean(0)
     along = (points - centre) @ (axis / np.linalg.norm(axis))
-    share = np.clip((along - ARM[0]) / (ARM[1] - ARM[0]), 0, 1)
-    return share * share * (3 - 2 * share) * rows[:, 0]
+    left = np.clip((ARM[1] - along) / (ARM[1] - ARM[0]), 0, 1)
+    bent_back = rows[:, PALM_BONES].sum(1) < 0.5  # a finger, beside the arm
+    return np.where(bent_back, 1, left * left * (3 - 2 * left)).astype(np.float32)
 
 
 def _rim(faces: np.ndarray) -> np.ndarray:
@@ -140,11 +147,12 @@ def _rim(faces: np.ndarray) -> np.ndarray:
     return np.unique(directed[~np.isin(directed @ [size, 1], directed @ [1, size])])
 
 
-def _pieces(rows: np.ndarray, points: np.ndarray, distance: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """One row for every loose piece: that of where it sits. None for what is no part of the hand."""
-    linked = edges[(rows[edges].sum(2) > 0).all(1)]  # the arm parts the hand from the rest of the body
+def _pieces(
+    rows: np.ndarray, points: np.ndarray, distance: np.ndarray, edges: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows with one for every loose piece, that of where it sits; and which points are the hand's."""
     size = len(points)
-    graph = sparse.coo_matrix((np.ones(len(linked), bool), tuple(linked.T)), (size, size))
+    graph = sparse.coo_matrix((np.ones(len(edges), bool), tuple(edges.T)), (size, size))
     count, piece = connected_components(graph, directed=False)
     members = np.bincount(piece, minlength=count)
     nearest = np.full(count, np.inf)
@@ -156,22 +164,33 @@ def _pieces(rows: np.ndarray, points: np.ndarray, distance: np.ndarray, edges: n
     total = np.bincount(piece, touch, count)
     mean = np.stack([np.bincount(piece, touch * column, count) for column in rows.T], 1) / total[:, None]
     rows = np.where((radius < PIECE)[piece][:, None], mean[piece], rows)
-    rows[(nearest > NEAR)[piece]] = 0
-    return rows.astype(np.float32)
+    return rows.astype(np.float32), (nearest < NEAR)[piece]
 
 
-def _smooth(rows: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Rows after ROUNDS of meeting the mean of their neighbours half-way."""
+def _smooth(rows: np.ndarray, edges: np.ndarray, length: float) -> np.ndarray:
+    """Heat flow of the rows over a mesh with edges of `length`: on a fine mesh as far as on a coarse one.
+
+    exp(-t (1 - P)) for the mean P over neighbours, as a sum of Chebyshev polynomials of P with Bessel
+    functions for coefficients: sqrt(t) products instead of t.
+    """
     size = len(rows)
+    time = (SMOOTHING / max(length, 1e-6)) ** 2
+    degree = min(int(3 * np.sqrt(time)) + 3, DEGREE)
+    time = min(time, (degree / 3) ** 2)
+    share = 2 * ive(np.arange(degree + 1), time)
+    share[0] /= 2
+    share = (share / share.sum()).astype(np.float32)
     a, b = edges.T
-    both = np.concatenate([a, b]), np.concatenate([b, a])
+    alone = np.setdiff1d(np.arange(size), edges)
+    both = np.concatenate([a, b, alone]), np.concatenate([b, a, alone])
     graph = sparse.csr_matrix((np.ones(len(both[0]), np.float32), both), (size, size))
-    degree = np.asarray(graph.sum(1)).ravel()
-    mean = sparse.diags(0.5 / np.maximum(degree, 1)).astype(np.float32) @ graph
-    stay = np.where(degree > 0, 0.5, 1.0).astype(np.float32)[:, None]
-    for _ in range(ROUNDS):
-        rows = stay * rows + mean @ rows
-    return rows
+    mean = sparse.diags(1 / np.asarray(graph.sum(1)).ravel()).astype(np.float32) @ graph
+    last, now = rows, mean @ rows
+    result = share[0] * last + share[1] * now
+    for part in share[2:]:
+        last, now = now, 2 * (mean @ now) - last
+        result += part * now
+    return np.maximum(result, 0)
 
 
 def _across(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from hhmr_engine.hand.dof import LIMITS
-from hhmr_engine.hand.fit import FittedHand, fit_skinned
+from hhmr_engine.hand.fit import FittedHand, fit_skinned, levenberg_marquardt, placed_bones
 from hhmr_engine.hand.frame import palm_frame
+from hhmr_engine.hand.skinning import blend, rest_shape
 from hhmr_engine.hand.template import UNIT, HandTemplate
 from tests.engine.hand.posed import Posed
 
@@ -57,3 +58,26 @@ def test_what_was_observed_pulls_more_than_the_network(tensors: HandTemplate, tr
     held = fit_skinned(tensors, nodes, rows, target, torch.tensor([0.3e-3 / UNIT]))
     gap = [float((rows @ hand.vertices[0, tensors.nodes] - target).norm()) * UNIT for hand in (free, held)]
     assert gap[0] > 6e-3 and gap[1] < 2e-3
+
+
+def test_least_squares_over_some_parameters_leaves_the_others() -> None:
+    """A linear problem is solved in a few rounds, every row by itself."""
+    rng = torch.Generator().manual_seed(1)
+    matrix = torch.randn(12, 5, generator=rng)
+    start = torch.randn(3, 5, generator=rng)
+    goal = torch.randn(3, 12, generator=rng)
+    free = torch.tensor([1, 3])
+    found, cost = levenberg_marquardt(lambda p, aim: p @ matrix.T - aim, start, goal, free, 12)
+    rest = goal - start[:, [0, 2, 4]] @ matrix[:, [0, 2, 4]].T
+    best = torch.linalg.lstsq(matrix[:, free], rest.T).solution.T
+    torch.testing.assert_close(found[:, free], best, atol=0.03, rtol=0.03)
+    assert (found[:, [0, 2, 4]] == start[:, [0, 2, 4]]).all()
+    torch.testing.assert_close(cost, ((found @ matrix.T - goal) ** 2).sum(1))
+    alone, _ = levenberg_marquardt(lambda p, aim: p @ matrix.T - aim, start[1:2], goal[1:2], free, 12)
+    torch.testing.assert_close(alone[0], found[1], atol=1e-5, rtol=1e-5)
+
+
+def test_bones_of_the_parameters_make_the_vertices(tensors: HandTemplate, fitted: FittedHand) -> None:
+    linear, shift, _ = placed_bones(tensors, fitted.parameters)
+    rest, _, _ = rest_shape(tensors, fitted.parameters[:, 24:34])
+    torch.testing.assert_close(blend(tensors.weights, linear, shift, rest), fitted.vertices)
