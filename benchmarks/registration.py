@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -80,7 +79,7 @@ def main() -> None:
             rng = np.random.default_rng(0)
             for k, pose in enumerate(angles):
                 case = make_case(hand, pose, rng, CUT, ("right", "left")[k % 2])
-                found.append(judged(template, name, kind, altered(case, kind, rng)))
+                found.append(judged(template, name, kind, *altered(case, kind, rng)))
     text = report(found, arguments)
     print(text)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
@@ -96,20 +95,24 @@ def recorded(template: HandTemplate, data: Path, count: int) -> np.ndarray:
     return np.stack([(own := sources[k % len(sources)])[rng.integers(len(own))] for k in range(count)])
 
 
-def altered(case: Case, kind: str, rng: np.random.Generator) -> Case:
-    change: dict[str, Callable[[], Case]] = {
-        "one-sided scan": lambda: one_sided(refined(case, DENSE // 4), rng),
-        "1.5 mm noise": lambda: rough(refined(case, DENSE // 4), NOISE, rng),
-        "20,000 vertices": lambda: refined(case, DENSE),
-    }
-    return change[kind]() if kind in change else case
+def altered(case: Case, kind: str, rng: np.random.Generator) -> tuple[Case, Case]:
+    """What is given, and the truth that it is judged by."""
+    if kind == "one-sided scan":
+        scan = one_sided(refined(case, DENSE // 4), rng)
+        return scan, scan
+    if kind == "1.5 mm noise":
+        case = refined(case, DENSE // 4)
+        return rough(case, NOISE, rng), case
+    if kind == "20,000 vertices":
+        case = refined(case, DENSE)
+    return case, case
 
 
-def judged(template: HandTemplate, hand: str, kind: str, case: Case) -> Outcome:
+def judged(template: HandTemplate, hand: str, kind: str, given: Case, case: Case) -> Outcome:
     joints = case.joints if kind == "with joints" else None
     started = time.perf_counter()
     try:
-        result = register(template, case.vertices, case.triangles, joints=joints)
+        result = register(template, given.vertices, given.triangles, joints=joints)
     except ValueError:
         return Outcome(hand, kind, 180.0, False, False, float("nan"), time.perf_counter() - started)
     seconds = time.perf_counter() - started

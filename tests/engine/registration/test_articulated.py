@@ -57,7 +57,7 @@ def test_derivatives(
     found = model.jacobian(pose, model.bones(pose), rows, offsets=True)
     for column in range(start, start + size):
         step = torch.zeros(3, SIZE)
-        step[:, column] = 2e-3
+        step[:, column] = nudge
         ahead, behind = (
             model.points(moved, model.bones(moved))[:, rows[0]]
             for moved in (pose.moved(step), pose.moved(-step))
