@@ -25,7 +25,7 @@ OK, FAULT, BAD_INPUT, STOPPED = 0, 1, 2, 130
 _NOT_THE_USERS = {"internal", "out_of_memory", "cancelled_by_unload"}
 _REQUEST_FIELDS = (
     *("side", "count", "seed", "steps", "rho", "method", "sampler", "guidance"),
-    *("condition_weight", "fit", "diverse"),
+    *("condition_weight", "fit", "diverse", "jerk"),
 )
 
 
@@ -85,12 +85,17 @@ def _parser() -> argparse.ArgumentParser:
     _add_sampling(command("generate", _generate, "make whole hands from nothing"))
 
     inpaint = command("inpaint", _inpaint, "complete some joints, or a part of a hand's mesh")
-    text = "json or npz: joints [21,3] in metres, null or NaN = unknown; with a scan, its landmarks"
+    text = (
+        "json or npz: joints [21,3] in metres, null or NaN = unknown, or [T,21,3] of a motion; with a scan, "
+        "its landmarks"
+    )
     inpaint.add_argument("--joints", type=Path, metavar="FILE", help=text)
     text = (
         "a hand or part of one (obj, ply, glb, stl), or npz: vertices [V,3] in template order, NaN = missing"
     )
     inpaint.add_argument("--mesh", type=Path, metavar="FILE", help=text)
+    text = "of a motion: how much accelerations change, mm a frame cubed at hand size (default 1)"
+    inpaint.add_argument("--jerk", type=float, metavar="MM", default=argparse.SUPPRESS, help=text)
     text = "npz: keep [V] true or false, or vertex numbers; with --mesh"
     inpaint.add_argument("--keep", type=Path, metavar="FILE", help=text)
     _add_sampling(inpaint)
@@ -168,6 +173,10 @@ def _inpaint(args: argparse.Namespace) -> int:
     condition: dict[str, Any] = {}
     if args.joints is not None:
         condition["joints"] = read_joints(args.joints)
+        if condition["joints"].ndim == 3:
+            if args.mesh is not None:
+                raise InputError("A motion is made of joints alone: leave --mesh out, or give one frame.")
+            return _sample(args, "motion", {"frames": condition["joints"]})
     if args.mesh is not None and args.mesh.suffix.lower() in SURFACES:
         names = ("surface", "triangles", "keep")
         condition |= dict(zip(names, read_surface(args.mesh, args.keep)))
@@ -194,7 +203,8 @@ def _sample(args: argparse.Namespace, task: str, condition: dict[str, Any]) -> i
             f"{args.out} cannot be written ({exc.strerror or exc}): give another --out."
         ) from exc
     written = ", ".join(str(path) for path in paths.values())
-    print(f"{len(found.vertices)} {found.side} hands in {found.seconds:.2f} s: {written}")
+    what = "hands" if found.motion is None else f"motions of {found.motion.shape[1]} frames"
+    print(f"{len(found.vertices)} {found.side} {what} in {found.seconds:.2f} s: {written}")
     return OK
 
 
@@ -208,7 +218,11 @@ def _run(engine: Engine, request: Request) -> Hypotheses:
             bar.total = steps
             bar.update(step - bar.n)
 
-        return engine.run(request, on_step)
+        if request.frames is None:
+            return engine.run(request, on_step)
+        from .sequence import complete_motion
+
+        return complete_motion(engine, request, on_step, meshes=True)
 
 
 def _write(found: Hypotheses, request: Request, paths: dict[str, Path]) -> None:
@@ -220,7 +234,10 @@ def _write(found: Hypotheses, request: Request, paths: dict[str, Path]) -> None:
     kept = None if request.vertices is None else np.isfinite(request.vertices).all(1)
     if found.kept is not None:
         kept = found.kept
-    picture = sheet_png(found, Given(request.joints, kept))
+    joints = request.joints
+    if request.frames is not None:  # the sheet shows the frame in the middle
+        joints = request.frames[len(request.frames) // 2]
+    picture = sheet_png(found, Given(joints, kept))
     contents = {".npz": npz_bytes(found), ".glb": glb_bytes(found, request.triangles), ".png": picture}
     write_files({paths[suffix]: content for suffix, content in contents.items()})
 

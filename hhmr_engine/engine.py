@@ -84,11 +84,11 @@ class Engine:
     def run(self, request: Request, on_step: OnStep | None = None) -> Hypotheses:
         """Hypotheses for a request. Raises RequestError, or between steps what on_step raises (Cancelled)."""
         started = time.perf_counter()
-        check(request, len(self.arrays.vertices))
-        if request.frames is not None:
+        if request.task == "motion":
             from .sequence import complete_motion  # with scipy, which nothing else here needs
 
             return complete_motion(self, request, on_step)
+        check(request, len(self.arrays.vertices))
         foreign = None
         if request.surface is not None:
             from .foreign import ForeignHand  # with scipy, which nothing else here needs

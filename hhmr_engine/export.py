@@ -26,15 +26,17 @@ def npz_bytes(found: Hypotheses) -> bytes:
     `vertices [n, V, 3]`, `faces [F, 3]`, `joints [n, 21, 3]`, `residual [n]` (metres, on what was given),
     `self_intersection [n]` (per cent of faces, adjacent segments left out), `score [n]`, `draw [n]` (which
     draw of the seed), `spread [21]` (metres), `seed`, `side`; `rotations [n, 20, 3, 3]` after a fit; of a
-    hand of another topology `bound [n, M, 3]`, its own vertices, `carried [n, 21, 3]`, the joints that were
-    given with it, `covered [V]`, which template vertices lie on it, and `kept [V]`, on what was kept of it.
+    motion `motion [n, T, 21, 3]`, its joints, and `moving [n, T, V, 3]`, its vertices, where `vertices` and
+    `joints` are those of the frame in the middle; of a hand of another topology `bound [n, M, 3]`, its own
+    vertices, `carried [n, 21, 3]`, the joints that were given with it, `covered [V]`, which template vertices
+    lie on it, and `kept [V]`, on what was kept of it.
     """
     arrays: dict[str, Any] = {
         name: np.asarray(getattr(found, name), np.float32)
         for name in ("vertices", "joints", "residual", "self_intersection", "score", "spread")
     }
     arrays |= {name: np.asarray(getattr(found, name), np.int32) for name in ("faces", "draw")}
-    for name in ("rotations", "bound", "carried", "covered", "kept"):
+    for name in ("rotations", "motion", "moving", "bound", "carried", "covered", "kept"):
         if getattr(found, name) is not None:
             arrays[name] = getattr(found, name)
     buffer = io.BytesIO()

@@ -24,17 +24,17 @@ class InputError(Exception):
 
 
 def read_joints(path: Path) -> NDArray[np.float32]:
-    """`joints [21, 3]` in metres from a json or npz file; a joint that is NaN or null is unknown."""
+    """`joints [21, 3]`, or `[T, 21, 3]` of a motion, in metres, from json or npz; NaN or null: unknown."""
     joints = _finite_or_nan(_read_array(path, "joints"), path, "joints")
-    if joints.shape != (21, 3):
+    if joints.ndim not in (2, 3) or joints.shape[-2:] != (21, 3) or not len(joints):
         raise InputError(
-            f"'joints' in {path} must be 21 joints of 3 coordinates, and is {_shape(joints)}: "
-            "write unknown joints as null or NaN."
+            f"'joints' in {path} must be 21 joints of 3 coordinates, of one frame or of several, and is "
+            f"{_shape(joints)}: write unknown joints as null or NaN."
         )
     unknown = np.isnan(joints)
-    partly = unknown.any(1) & ~unknown.all(1)
+    partly = unknown.any(-1) & ~unknown.all(-1)
     if partly.any():
-        joint = int(np.flatnonzero(partly)[0])
+        joint = int(np.argwhere(partly)[0, -1])
         raise InputError(
             f"Joint {joint} ({JOINT_NAMES[joint]}) in {path} has only some of its coordinates: "
             "give all three or none."
@@ -163,13 +163,21 @@ def _from_json(value: Any, path: Path, name: str) -> NDArray:
             raise InputError(f"{path} has no '{name}' (it holds {found}): write the joints by that name.")
         value = value[name]
     if isinstance(value, list):
-        value = [[None] * 3 if row is None else row for row in value]
+        frames = any(isinstance(row, list) and len(row) == 21 for row in value)
+        value = [_filled(row, (21, 3) if frames else (3,)) for row in value]
     try:
         return np.array(value, np.float64)  # None becomes NaN
     except (TypeError, ValueError, OverflowError):
         raise InputError(
             f"'{name}' in {path} must be 21 lists of 3 numbers: write unknown joints as null."
         ) from None
+
+
+def _filled(value: Any, shape: tuple[int, ...]) -> Any:
+    """A joint, or a frame of joints, with null in place of every number that it has not."""
+    if value is None:
+        value = [None] * shape[0]
+    return [_filled(row, shape[1:]) for row in value] if len(shape) > 1 and isinstance(value, list) else value
 
 
 def _finite_or_nan(array: NDArray, path: Path, name: str) -> NDArray[np.float32]:

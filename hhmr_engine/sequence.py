@@ -23,7 +23,7 @@ from .draws import FIRST, LAST, draw_noise
 from .hand.frame import PalmFrame
 from .hand.template import UNIT
 from .model.conditions import Conditions
-from .request import Hypotheses, Request, RequestError
+from .request import Hypotheses, Request, RequestError, check
 from .selection import score
 from .tracking import COARSE, Track, chunks, coarse_weights, pose_jerk, track_joints
 
@@ -44,6 +44,7 @@ def complete_motion(
     Draw k is the same however many are asked for. Raises RequestError, and what on_step raises (Cancelled).
     """
     started = time.perf_counter()
+    check(request, len(engine.arrays.vertices))
     assert request.frames is not None
     flip = np.array([-1, 1, 1], np.float32) if request.side == "left" else np.ones(3, np.float32)
     told = np.asarray(request.frames, np.float32) * flip

@@ -79,6 +79,23 @@ def test_inpaint_joints_keeps_frame_and_scale(hhmr: Run, joints_file: Path, tmp_
         assert off.mean(1) == pytest.approx(data["residual"], abs=1e-3)
 
 
+def test_inpaint_frames_of_joints_makes_motions(hhmr: Run, joints_file: Path, tmp_path: Path) -> None:
+    given = np.array(
+        [[np.nan] * 3 if row is None else row for row in json.loads(joints_file.read_text())["joints"]]
+    )
+    frames = given + np.linspace(0, 0.05, 6)[:, None, None]
+    np.savez(tmp_path / "frames.npz", joints=frames)
+    code, out, err = hhmr("inpaint", "--joints", tmp_path / "frames.npz", *GAUSSIAN, "--out", tmp_path / "x")
+    assert (code, err) == (0, "") and "motions of 6 frames" in out
+    with np.load(tmp_path / "x.npz") as data:
+        n = len(data["score"])
+        assert data["motion"].shape == (n, 6, 21, 3) and data["moving"].shape[:2] == (n, 6)
+        known = np.isfinite(given).all(1)
+        assert np.linalg.norm(data["motion"] - frames, axis=-1)[:, :, known].mean() < 0.002
+    code, _, err = hhmr("inpaint", "--joints", tmp_path / "frames.npz", "--fit", "--out", tmp_path / "x")
+    assert code == 2 and "no fit" in err
+
+
 def test_inpaint_mesh_keeps_the_kept_vertices_exactly(
     hhmr: Run, eight_hands: Hypotheses, tmp_path: Path
 ) -> None:

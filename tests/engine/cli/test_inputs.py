@@ -40,6 +40,15 @@ def test_joints_from_json_and_npz_are_the_same(tmp_path: Path) -> None:
         assert np.array_equal(joints, known.astype(np.float32), equal_nan=True)
 
 
+def test_frames_of_joints_with_null_for_joints_and_for_frames(tmp_path: Path) -> None:
+    rows: list[Any] = [JOINTS.tolist(), None, JOINTS.tolist()]
+    rows[2][5] = None
+    known = np.stack([JOINTS] * 3)
+    known[1] = known[2, 5] = np.nan
+    for path in (as_json(tmp_path / "a.json", {"joints": rows}), as_npz(tmp_path / "b.npz", joints=known)):
+        assert np.array_equal(read_joints(path), known.astype(np.float32), equal_nan=True)
+
+
 def test_json_nan_is_unknown_as_well(tmp_path: Path) -> None:
     rows = JOINTS.tolist()
     rows[7] = [float("nan")] * 3
