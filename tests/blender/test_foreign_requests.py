@@ -217,7 +217,6 @@ def test_meshes_that_are_not_clean(data_root: Path, fault: str) -> None:
     assert spread(ob, free) > 0.003
 
 
-@pytest.mark.xfail(reason="registration lays a hand onto anything", strict=True)
 def test_a_sphere_and_a_foot_are_no_hands() -> None:
     bpy.ops.mesh.primitive_uv_sphere_add(radius=0.1)
     ball = bpy.context.object
