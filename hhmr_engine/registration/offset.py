@@ -8,7 +8,7 @@ from scipy.sparse import coo_array, diags_array, eye_array
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
-from ..hand.hierarchy import mesh_edges
+from ..hand.hierarchy import geodesic_distance, mesh_edges
 from ..hand.normals import vertex_normals
 from ..hand.template import HandTemplate
 from .surface import Samples
@@ -16,6 +16,8 @@ from .surface import Samples
 REACH = 0.006  # metres at hand scale
 STIFFNESS = (8.0, 3.0, 1.0)  # weight of the displacement's Laplacian, round by round
 REST = 1e-3  # weight of no displacement at all, where nothing else is known
+FADE = 0.012  # metres at hand scale from where the surface ends: farther out its displacement says nothing
+SEEN = 0.3  # weight of a vertex that the surface is there for
 
 
 def fitted_closely(template: HandTemplate, points: NDArray, samples: Samples, size: float) -> NDArray:
@@ -23,8 +25,10 @@ def fitted_closely(template: HandTemplate, points: NDArray, samples: Samples, si
 
     Minimises |displacement - what its vertex lacks along the surface's normal|^2 + stiffness |Laplacian|^2.
     What is nearest to one finger pulls at no other: a finger that is not there would cling to its neighbour.
+    Nor does it reach far beyond the surface's end, where it would squeeze the finger that is missing.
     """
-    laplacian = _graph_laplacian(len(points), mesh_edges(template.faces))
+    edges = mesh_edges(template.faces)
+    laplacian = _graph_laplacian(len(points), edges)
     bending = (laplacian.T @ laplacian).tocsc()
     tree = cKDTree(samples.points)
     moved = points.astype(np.float64)
@@ -43,7 +47,10 @@ def fitted_closely(template: HandTemplate, points: NDArray, samples: Samples, si
         wanted = mean_gap[:, None] * normal
         weight = (total > 0) * (1 + (distance[:, 0] / (REACH * size)) ** 2) ** -2.0
         system = diags_array(weight + REST) + stiffness * bending
-        moved = moved + splu(system.tocsc()).solve(weight[:, None] * wanted)
+        displacement = splu(system.tocsc()).solve(weight[:, None] * wanted)
+        beyond = geodesic_distance(template.vertices, edges, np.flatnonzero(weight > SEEN))
+        share = 1 - np.minimum(beyond / FADE, 1)
+        moved = moved + (share * share * (3 - 2 * share))[:, None] * displacement
     return moved
 
 
