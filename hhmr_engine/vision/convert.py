@@ -75,9 +75,9 @@ def convert(wheel: Path, out: Path) -> dict[str, str]:
 
     Always the same bytes from the same wheel. ValueError: not that wheel, or not those networks.
     """
-    out.mkdir(parents=True, exist_ok=True)
     sums = {}
     with zipfile.ZipFile(wheel) as archive:
+        out.mkdir(parents=True, exist_ok=True)
         for name, (member, kind) in MODELS.items():
             source = archive.read(member)
             # One entry only: safetensors writes several in any order, and the bytes would differ.

@@ -18,7 +18,7 @@ from .photo import Photo
 _FRAME_JOINTS = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)
 _GROW, _SHIFT = 2.0, 0.1
 
-# Right and down in parts of the side, scale, turn in radians. The first is the crop itself: its features stay.
+# Right and down in parts of the side, scale, turn in radians. The first is the crop itself.
 _JITTER = (
     (0.0, 0.0, 1.0, 0.0),
     (0.03, 0.02, 1.06, 0.14),
@@ -64,7 +64,7 @@ class HandInPhoto:
 
     @property
     def doubt(self) -> float:
-        """Mean of `sigma2d` over the hand's size: below about 0.04 good, above 0.07 hardly to be believed."""
+        """Mean of `sigma2d` over the hand's size: below 0.04 good, above 0.07 hardly to be believed."""
         return float(self.sigma2d.mean() / self.size)
 
 
@@ -102,6 +102,8 @@ def crop_around(joints2d: NDArray) -> Crop:
 
 def measure(photo: Photo, crops: list[Crop], device: str = "cpu") -> list[HandInPhoto]:
     """A hand for each crop: the mean over six jittered copies of it, and how much they differ."""
+    if not crops:
+        return []
     jittered = [crop.moved(*change) for crop in crops for change in _JITTER]
     reading = read_crops(photo, jittered, True, device)
     assert reading.map14 is not None and reading.map7 is not None

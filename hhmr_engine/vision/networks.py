@@ -48,7 +48,7 @@ class Convolution(nn.Conv2d):
 
 
 class PalmBlock(nn.Module):
-    """Depthwise 5x5, pointwise, residual, PReLU; with stride 2 the shortcut is pooled, and widened by zeros."""
+    """Depthwise 5x5, pointwise, residual, PReLU; with stride 2 the shortcut is pooled and widened."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()

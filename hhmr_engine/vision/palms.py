@@ -17,7 +17,9 @@ from .crop import Crop, cut
 from .networks import PALM_SIDE, palm_network
 from .photo import Photo
 
-MIN_SCORE = 0.5
+# MediaPipe asks for 0.5; grey, hidden and small hands score from 0.25 on, and what else does is told apart
+# by the landmark network.
+MIN_SCORE = 0.25
 _OVERLAP = 0.3  # intersection over union from which two boxes are one palm
 _WRIST, _MIDDLE_MCP = 0, 2  # of a palm's seven keypoints
 _GROW, _SHIFT = 2.6, 0.5  # a hand's crop: so many palm boxes wide, moved so far towards the fingers

@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from ..inputs import InputError
 
 # Formats that Pillow decodes by itself: no PostScript, no movies.
-FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "BMP", "GIF", "TGA", "PPM", "JPEG2000", "AVIF")
+FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "TGA", "PPM", "JPEG2000", "AVIF")
 MAX_PIXELS = 120_000_000
 MIN_SIDE = 16
 _HELD = 16_000_000  # pixels; more are averaged down while reading: joints need no more
