@@ -101,17 +101,24 @@ def _tries(photo: Photo) -> list[list[Crop]]:
 
 
 def _parts(photo: Photo) -> list[Crop]:
-    """Squares as long as the shorter side and half of it, overlapping by half: for small hands."""
-    width, height = photo.size
+    """Squares as long as the shorter side and half of it, overlapping by half: for small hands.
+
+    None is smaller than an eighth of the longer side, so that a panorama does not become thousands.
+    """
+    longer, shorter = max(photo.size), min(photo.size)
     crops = []
-    for share in (1.0, 0.5):
-        side = min(width, height) * share
-        if max(width, height) == side:
-            continue
-        columns, rows = (max(math.ceil(2 * (length - side) / side), 0) + 1 for length in (width, height))
-        for x in np.linspace(side / 2, width - side / 2, columns):
-            crops += [Crop(float(x), float(y), side) for y in np.linspace(side / 2, height - side / 2, rows)]
+    for side in sorted({max(shorter * share, longer / 8) for share in (1.0, 0.5)} - {float(longer)}):
+        rows, columns = (_middles(length, side) for length in (photo.size[1], photo.size[0]))
+        crops += [Crop(x, y, side) for y in rows for x in columns]
     return crops
+
+
+def _middles(length: float, side: float) -> list[float]:
+    """Middles of spans of `side` that cover `length`, each overlapping the next by half or more."""
+    if side >= length:
+        return [length / 2]
+    count = math.ceil(2 * (length - side) / side) + 1
+    return [float(middle) for middle in np.linspace(side / 2, length - side / 2, count)]
 
 
 def _distinct(crops: list[Crop], most: int) -> list[Crop]:

@@ -208,7 +208,7 @@ def test_a_crop_shows_what_lies_there(side: int) -> None:
     """Red grows to the right and green downwards, so a pixel's colour says where it came from."""
     x, y = np.meshgrid(np.arange(1000), np.arange(800))
     photo = Photo.from_pixels(np.stack((x / 4, y / 4, x * 0), -1).astype(np.uint8))
-    crop = Crop(500, 400, side * 0.7, 0.5)
+    crop = Crop(500, 400, side * 0.55, 0.5)
     pixels = cut(photo, [crop], 64, "border")[0].numpy() * 255
     inside = np.stack(np.meshgrid(*2 * [(np.arange(64) + 0.5) / 64]), -1)
     expected = (crop.to_photo(inside) - 0.5) / 4
