@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from hhmr_engine.inputs import InputError
 from hhmr_engine.vision.crop import Crop, cut, whole
-from hhmr_engine.vision.detect import find_hands, hand_in_box
+from hhmr_engine.vision.detect import _parts, find_hands, hand_in_box
 from hhmr_engine.vision.landmarks import HandInPhoto, crop_around
 from hhmr_engine.vision.palms import anchors, decode, weighted_nms
 from hhmr_engine.vision.photo import Photo
@@ -213,6 +213,15 @@ def test_a_crop_shows_what_lies_there(side: int) -> None:
     inside = np.stack(np.meshgrid(*2 * [(np.arange(64) + 0.5) / 64]), -1)
     expected = (crop.to_photo(inside) - 0.5) / 4
     assert np.abs(pixels[:2].transpose(1, 2, 0) + 0.5 - 0.125 - expected).max() < 1.2
+
+
+@pytest.mark.parametrize("size", [(1000, 1000), (6000, 4000), (300, 9000), (20_000, 16)])
+def test_parts_cover_a_photo_and_stay_few(size: tuple[int, int]) -> None:
+    parts = _parts(Photo(np.zeros((1, 1, 3), np.uint8), size))
+    assert 9 <= len(parts) <= 40
+    reach = [(c.x - c.side / 2, c.y - c.side / 2, c.x + c.side / 2, c.y + c.side / 2) for c in parts]
+    low, high = np.min(reach, 0)[:2], np.max(reach, 0)[2:]
+    assert (low <= 1e-6).all() and (high >= np.array(size) - 1e-6).all()
 
 
 def test_what_lies_outside_a_photo() -> None:
