@@ -9,13 +9,14 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from hhmr_engine.data.clips import Clip, load_clips
-from hhmr_engine.engine import DEFAULT_WEIGHTS, Engine, Request
+from hhmr_engine.engine import DEFAULT_WEIGHTS, Engine, Request, RequestError
 from hhmr_engine.evaluation.report import number, table, write_between
 from hhmr_engine.hand.rotation import procrustes
 
@@ -84,12 +85,18 @@ def one_motion(engine: Engine, frames: np.ndarray) -> Motions:
 
 
 def frame_by_frame(engine: Engine, frames: np.ndarray, shared: bool) -> Motions:
-    """Requests for single frames; with `shared` noise draw k of every frame is from the same noise."""
-    motions = []
+    """Requests for single frames; with `shared` noise draw k of every frame is from the same noise.
+
+    Where a frame by itself is refused, the hands of the one before it stand still.
+    """
+    motions: list[np.ndarray] = []
     for t, joints in enumerate(frames):
-        seed = SEED if shared else 1000 + t
-        found = engine.run(Request("inpaint", joints=joints, count=DRAWS, seed=seed, diverse=False))
-        motions.append(found.joints[np.argsort(found.draw)])
+        request = Request("inpaint", joints=joints, count=DRAWS, seed=SEED if shared else 1000 + t)
+        try:
+            found = engine.run(replace(request, diverse=False))
+            motions.append(found.joints[np.argsort(found.draw)])
+        except RequestError:
+            motions.append(motions[-1])
     return np.stack(motions, 1)
 
 

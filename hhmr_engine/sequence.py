@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .engine import Engine, OnStep
 
 BATCH = 32  # frames that go through the network at once; between two batches on_step may stop
+ASKED = 5  # frames of which it is asked whether they are a hand
 LOOKS = 8  # frames of a motion that are looked at for fingers that run into each other
 
 
@@ -49,9 +50,7 @@ def complete_motion(
     flip = np.array([-1, 1, 1], np.float32) if request.side == "left" else np.ones(3, np.float32)
     told = np.asarray(request.frames, np.float32) * flip
     told[~np.isfinite(told).all(-1)] = np.nan
-    seen = np.isfinite(told).all(-1).sum(1)
-    # Whether it is a hand, and this side's, is asked of the frame that says most.
-    engine.observe(replace(request, task="inpaint", joints=request.frames[seen.argmax()], frames=None), flip)
+    _check_is_hand(engine, request, flip)
     centre = np.nanmean(told, (0, 1), dtype=np.float64).astype(np.float32)  # far away, float32 is coarse
     track = _track(engine, request, torch.from_numpy(told - centre).to(engine.device))
     sampler = MotionSampler(engine, track, request)
@@ -164,6 +163,22 @@ class MotionSampler:
         if self.request.guidance == "none":
             return x0
         return self.prior.correct(x0, seen, self.prior.factor(level.clamp_max(1 - 1e-5), seen))
+
+
+def _check_is_hand(engine: Engine, request: Request, flip: np.ndarray) -> None:
+    """Raise RequestError unless most of some frames are a hand of this side; one may be badly recorded."""
+    assert request.frames is not None
+    seen = np.isfinite(request.frames).all(-1).sum(1)
+    most = np.flatnonzero(seen == seen.max())
+    asked = most[np.linspace(0, len(most) - 1, min(ASKED, len(most))).round().astype(int)]
+    refused = []
+    for frame in asked:
+        try:
+            engine.observe(replace(request, task="inpaint", joints=request.frames[frame], frames=None), flip)
+        except RequestError as exc:
+            refused.append(exc)
+    if 2 * len(refused) > len(asked):
+        raise refused[0]
 
 
 def _track(engine: Engine, request: Request, frames: Tensor) -> Track:

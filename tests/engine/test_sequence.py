@@ -169,6 +169,12 @@ def test_it_tells_how_far_it_is_and_stops_between_batches(small: Engine) -> None
         small.run(ASK, stop)
 
 
+def test_one_bad_frame_does_not_refuse_the_others(small: Engine) -> None:
+    told = TOLD.copy()
+    told[0] = told[0] * np.array([-1, 1, 1], np.float32)
+    assert small.run(replace(ASK, count=1, method="gaussian", frames=told)).motion is not None
+
+
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
