@@ -40,9 +40,10 @@ class Pose:
         return Pose(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def parameters(self) -> Tensor:
-        """[n,SIZE] in a step's order, as priors see them: nothing is expected of the place, which is 0."""
-        place = self.angles.new_zeros(len(self), FRAME)
-        return torch.cat([self.angles, self.beta, self.lengths, place, self.offsets], 1)
+        """[n,SIZE] in a step's order, as priors see them: of where a hand is nothing is expected but its
+        size, so the rest of the frame is 0."""
+        place = self.angles.new_zeros(len(self), FRAME - 1)
+        return torch.cat([self.angles, self.beta, self.lengths, place, self.grow[:, None], self.offsets], 1)
 
     def moved(self, step: Tensor) -> Pose:
         """After a step [n,SIZE] or [n,SIMPLE]; the frame's turn is a rotation vector on the left, about

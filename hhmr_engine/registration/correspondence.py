@@ -16,7 +16,7 @@ from .surface import Samples, Surface
 NEAR = 0.004  # metres at hand scale between hand and surface where the surface is there
 AGREEING = 0.4  # cosine between their normals
 MOST = 800  # correspondences
-PRESENT = 0.4  # of a finger's vertices that must be covered for it to be there
+PRESENT = 0.2  # of a finger that must be covered for it to be there: a scan from one side sees a third
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,15 @@ from .articulated import ANGLES, FRAME, LENGTHS, OFFSETS, SHAPE, Articulated, Bo
 NORMAL = 0.02  # metres that a difference of 1 between unit normals counts as (design: registration)
 SLIDE = 10.0  # how much further than along the normal a match may be off along the surface
 WORTH = 150  # independent observations that a whole surface counts as
-DEVIATION = {"flex": 0.8, "abd": 0.3, "twist": 0.4, "shape": 1.0, "length": 0.12, "offset": 0.08}
+DEVIATION = {
+    "flex": 0.8,
+    "abd": 0.3,
+    "twist": 0.4,
+    "shape": 1.0,
+    "length": 0.12,
+    "size": 0.15,
+    "offset": 0.08,
+}
 UNLIKELY = 0.001  # weight of the priors in the energy that hands are compared by
 ASTRAY = 0.004  # the same for known joints
 LIMIT = 0.06  # radians by which an angle's limits are soft
@@ -56,6 +64,7 @@ class Stage:
     sigma: float
     offsets: bool = False
     coarse: bool = False
+    stiff: float = 1.0  # how much more than usual shape and lengths are held in the first round
 
 
 @dataclass(frozen=True)
@@ -99,7 +108,8 @@ class Matcher:
         self.palm_sites = {coarse: near[self.sites(coarse)].nonzero()[:, 0] for coarse in (False, True)}
         kinds = [DEVIATION[free.kind] for free in dof.DOFS]
         shape, length, offset = (DEVIATION[key] for key in ("shape", "length", "offset"))
-        deviation = [kinds, [shape] * SHAPE, [length] * LENGTHS, [torch.inf] * FRAME, [offset] * OFFSETS]
+        frame = [torch.inf] * (FRAME - 1) + [DEVIATION["size"]]
+        deviation = [kinds, [shape] * SHAPE, [length] * LENGTHS, frame, [offset] * OFFSETS]
         self.precision = torch.tensor([value for part in deviation for value in part]) ** -2.0
         self.limits = torch.from_numpy(dof.LIMITS)
 
@@ -153,7 +163,7 @@ class Matcher:
             if bool(torch.isfinite(target.joints).any()):
                 joint_a, joint_r = self._joint_rows(pose, match, target.joints[mirror], stage, joint_sigma)
                 a, r = torch.cat([a, joint_a], 1), torch.cat([r, joint_r], 1)
-            pose = pose.moved(self._solve(pose, a, r))
+            pose = pose.moved(self._solve(pose, a, r, stage.stiff ** (1 - k / max(1, stage.rounds - 1))))
         return pose
 
     def _surface_rows(
@@ -187,9 +197,10 @@ class Matcher:
         gap = torch.nan_to_num(joints) - match.points[:, self.count :]
         return (known[..., None] * jacobian).flatten(1, 2), (known * gap).flatten(1)
 
-    def _solve(self, pose: Pose, a: Tensor, r: Tensor) -> Tensor:
+    def _solve(self, pose: Pose, a: Tensor, r: Tensor, stiff: float) -> Tensor:
         size = a.shape[2]
-        precision = self.precision[:size]
+        precision = self.precision[:size].clone()
+        precision[ANGLES : ANGLES + SHAPE + LENGTHS] *= stiff
         normal, right = a.mT @ a, (a.mT @ r[..., None])[..., 0]
         right = right - precision * pose.parameters()[:, :size]
         beyond = pose.angles - pose.angles.clamp(self.limits[:, 0], self.limits[:, 1])

@@ -15,13 +15,17 @@ from .surface import Samples
 
 REACH = 0.006  # metres at hand scale
 STIFFNESS = (8.0, 3.0, 1.0)  # weight of the displacement's Laplacian, round by round
-REST = 1e-3  # weight of no displacement at all, where nothing else is known
+REST = 1e-3  # weight of no displacement at all
+FREE = 0.05  # the same for fingers that have no surface: they keep their shape
 FADE = 0.012  # metres at hand scale from where the surface ends: farther out its displacement says nothing
 SEEN = 0.3  # weight of a vertex that the surface is there for
 
 
-def fitted_closely(template: HandTemplate, points: NDArray, samples: Samples, size: float) -> NDArray:
-    """points [V,3] moved onto the samples where those are within reach, smoothly in between.
+def fitted_closely(
+    template: HandTemplate, points: NDArray, samples: Samples, size: float, free: NDArray
+) -> NDArray[np.float64]:
+    """points [V,3] moved onto the samples where those are within reach, smoothly in between; free [V] bool
+    ones belong to no sample.
 
     Minimises |displacement - what its vertex lacks along the surface's normal|^2 + stiffness |Laplacian|^2.
     What is nearest to one finger pulls at no other: a finger that is not there would cling to its neighbour.
@@ -45,8 +49,8 @@ def fitted_closely(template: HandTemplate, points: NDArray, samples: Samples, si
         mean_gap = ((gap * samples.normals[near]).sum(2) * trust).sum(1) / np.maximum(total, 1e-12)
         normal = (samples.normals[near] * trust[..., None]).sum(1) / np.maximum(total, 1e-12)[:, None]
         wanted = mean_gap[:, None] * normal
-        weight = (total > 0) * (1 + (distance[:, 0] / (REACH * size)) ** 2) ** -2.0
-        system = diags_array(weight + REST) + stiffness * bending
+        weight = ~free * (total > 0) * (1 + (distance[:, 0] / (REACH * size)) ** 2) ** -2.0
+        system = diags_array(weight + np.where(free, FREE, REST)) + stiffness * bending
         displacement = splu(system.tocsc()).solve(weight[:, None] * wanted)
         beyond = geodesic_distance(template.vertices, edges, np.flatnonzero(weight > SEEN))
         share = 1 - np.minimum(beyond / FADE, 1)

@@ -21,7 +21,8 @@ class Skin:
     """A surface as a graph of cells, one around each sampled vertex.
 
     edges [E,2] between cells; cell [N] of each sample and sample [C] in each cell; protrusion [C] that a cell
-    is part of, -1 where they have run together; area in square metres at hand scale.
+    is part of, -1 where they have run together; area (of both sides of a
+    one-sided scan) in square metres at hand scale.
     """
 
     edges: NDArray[np.int64]
@@ -61,7 +62,7 @@ def skin_of(surface: Surface, samples: Samples, unit: float) -> Skin:
     ends = np.unique(np.sort(ends[(ends[:, 0] != ends[:, 1]) & (ends >= 0).all(1)], 1), axis=0)
     places = surface.vertices[centres] / unit
     protrusion = protrusions(places, ends)
-    return Skin(ends, cell.reshape(-1), first, protrusion, surface.area / unit**2)
+    return Skin(ends, cell.reshape(-1), first, protrusion, surface.whole_area / unit**2)
 
 
 def protrusions(places: NDArray, edges: NDArray) -> NDArray[np.int64]:

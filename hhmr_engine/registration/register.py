@@ -26,9 +26,9 @@ WAYS = (3, 2, 1, 1, 1)
 FINALISTS = len(WAYS)
 ENOUGH = 8  # joints that fix place and pose without a search
 TYPICAL_SHARE = 0.75  # of a hand's area that a part of one has: the first guess of the scale
-SEARCH = Stage(10, (0.04, 0.01), 2e-3, coarse=True)
-APPROACH = Stage(10, (0.08, 0.005), 1e-3, coarse=True)
-DECIDE = Stage(5, (0.006, 0.004), 0.7e-3)
+SEARCH = Stage(10, (0.04, 0.01), 2e-3, coarse=True, stiff=30)
+APPROACH = Stage(10, (0.08, 0.005), 1e-3, coarse=True, stiff=30)
+DECIDE = Stage(8, (0.02, 0.004), 0.7e-3, coarse=True)
 GUIDED = Stage(5, (0.015, 0.005), 1e-3, coarse=True)
 POLISH = Stage(6, (0.008, 0.004), 0.5e-3, offsets=True)
 MIRRORS = {"auto": (0, 1), "right": (0,), "left": (1,)}
@@ -61,19 +61,19 @@ def register(
     unit = float(np.sqrt(surface.whole_area / (TYPICAL_SHARE * hand_area(template))))
     target = _target(samples, origin, unit, joints)
     with torch.no_grad():
-        if int(torch.isfinite(target.joints[0]).all(-1).sum()) >= ENOUGH:
-            pose, mirror, allowed = _by_joints(matcher, target, MIRRORS[side])
-        else:
-            names = FingerNames(template, matcher, skin_of(surface, samples, unit))
-            pose, mirror, allowed = _by_search(matcher, names, target, MIRRORS[side])
+        names = FingerNames(template, matcher, skin_of(surface, samples, unit))
+        known = int(torch.isfinite(target.joints[0]).all(-1).sum())
+        find = _by_joints if known >= ENOUGH else _by_search
+        pose, mirror, allowed = find(matcher, names, target, MIRRORS[side])
         pose = matcher.refine(pose, target.thinned(LAST), mirror, POLISH, target.thin(allowed, LAST))
         check_hand(matcher, pose)
         points = matcher.model.points(pose, matcher.model.bones(pose))[0, : matcher.count].numpy()
     flip = np.array([-1.0 if mirror[0] else 1.0, 1.0, 1.0])
     hand = Samples((samples.points - origin) / unit * flip, samples.normals * flip, samples.vertex)
     size = float(pose.grow[0].exp())
-    points = fitted_closely(template, points, hand, size)
     possible = ((allowed[..., None] >> torch.arange(5)) % 2 == 1).any(1)[0].numpy()
+    core = matcher.core.numpy()
+    points = fitted_closely(template, points, hand, size, (core >= 0) & ~possible[core])
     return describe(template, points, hand, size, Place(surface, origin, unit, flip), possible)
 
 
@@ -86,15 +86,20 @@ def _target(samples: Samples, origin: NDArray, unit: float, joints: NDArray | No
     return Target(*(torch.from_numpy((array * flip).astype(np.float32)) for array in arrays))
 
 
-def _by_joints(matcher: Matcher, target: Target, mirrors: tuple[int, ...]) -> Fit:
-    """The hand that many known joints and the surface ask for; they say which finger is which."""
+def _by_joints(matcher: Matcher, names: FingerNames, target: Target, mirrors: tuple[int, ...]) -> Fit:
+    """The hand that many known joints and the surface ask for."""
     pose, mirror = starts_from_joints(matcher, target, mirrors)
     some = target.thinned(FINE)
     best = matcher.energy(pose, some, mirror).argsort()[:2]
     pose, mirror = pose[best], mirror[best]
-    pose = matcher.refine(pose, some, mirror, GUIDED)
-    best = matcher.energy(pose, some, mirror).argmin()[None]
-    return pose[best], mirror[best], torch.full((1, SAMPLES), ANY)
+    # Named before the surface pulls: it would pull a finger that is cut off onto its neighbour.
+    ways = [names.namings(pose[[k]], target, mirror[[k]], 1) for k in range(len(pose))]
+    anything = torch.full((SAMPLES,), ANY)
+    allowed = torch.stack([way[0].allowed if way else anything for way in ways])
+    near = target.thin(allowed, FINE)
+    pose = matcher.refine(pose, some, mirror, GUIDED, near)
+    best = matcher.energy(pose, some, mirror, near).argmin()[None]
+    return pose[best], mirror[best], allowed[best]
 
 
 def _by_search(matcher: Matcher, names: FingerNames, target: Target, mirrors: tuple[int, ...]) -> Fit:

@@ -96,7 +96,7 @@ def likely_starts(
         there = torch.cat([goal, gathered(goal, sample)], 1)
         weight = torch.cat([robust(forth, reach), robust(back, reach) * weight_palm], 1)
         scale, rotation, shift = procrustes(source, there, weight + 1e-9)
-        scale = scale.clamp(0.6, 1.7)
+        scale = scale.clamp(0.75, 1.35)
     found = hands[kind]
     found = Pose(found.angles, found.beta, found.lengths, found.offsets, rotation, shift, scale.log())
     chosen = different(found, side, score, keep)
