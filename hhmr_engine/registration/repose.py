@@ -29,6 +29,7 @@ from ..hand.skinning import blend, rest_shape
 from ..hand.template import UNIT, HandTemplate
 
 ROUNDS = 24  # at most; most fits have settled after eight
+FIRST = 9  # of them for the angles alone, lest a finger turns the long way round
 LOCKED = 0.5  # of a bone's surface: with more of it kept, the bone stays where it is
 RIGID = (0, 4, 8)  # wrist, index and middle metacarpal: no joint lies between them
 SHAPE, LENGTHS, OFFSETS = (slice(sum(PARTS[:k]), sum(PARTS[: k + 1])) for k in (1, 2, 3))
@@ -71,9 +72,10 @@ class Repose:
         given = torch.from_numpy((vertices - self.centre).astype(np.float32))[:, self.ids]
         goal = self.frame.to_palm(given)
         parameters = self.start.repeat(n, 1)
-        for free in self.free if not self.locked.all() else ():
-            parameters, _ = levenberg_marquardt(self._residuals, parameters, goal, free, ROUNDS)
-        parameters[:, LENGTHS] = self.start[:, LENGTHS]
+        if not self.locked.all():
+            for free, rounds in zip(self.free, (FIRST, ROUNDS)):
+                parameters, _ = levenberg_marquardt(self._residuals, parameters, goal, free, rounds)
+            parameters[:, LENGTHS] = self.start[:, LENGTHS]
         return self._in_hand_space(*self._motions(parameters))
 
     def _free_parameters(self) -> tuple[Tensor, Tensor]:
