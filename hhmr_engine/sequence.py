@@ -52,16 +52,18 @@ def complete_motion(
     told[~np.isfinite(told).all(-1)] = np.nan
     _check_is_hand(engine, request, flip)
     centre = np.nanmean(told, (0, 1), dtype=np.float64).astype(np.float32)  # far away, float32 is coarse
-    track = _track(engine, request, torch.from_numpy(told - centre).to(engine.device))
+    batches = len(chunks(len(told), BATCH)) * (request.steps if request.method == "network" else 1)
+
+    def report(done: int) -> None:
+        if on_step is not None:
+            on_step(done, request.count * batches, None)
+
+    track = _track(engine, request, torch.from_numpy(told - centre).to(engine.device), report)
     sampler = MotionSampler(engine, track, request)
     results = []
     for draw in range(request.count):
-
-        def report(done: int, before: int = draw * sampler.batches) -> None:
-            if on_step is not None:
-                on_step(before + done, request.count * sampler.batches, None)
-
-        results.append(_finish(engine, track, sampler.draw(draw, report), meshes))
+        x = sampler.draw(draw, report, draw * batches)
+        results.append(_finish(engine, track, x, meshes))
     residual, crossing = np.array([r[2] for r in results]), np.array([r[3] for r in results])
     scores = score(residual * UNIT * 1e3, request.rho, crossing, np.zeros(request.count))
     best = np.argsort(-scores, kind="stable")
@@ -100,21 +102,15 @@ class MotionSampler:
         self.weights = self.unit**2 * coarse_weights(track)
         self.smoother = Smoother(self.weights)
 
-    @property
-    def batches(self) -> int:
-        """How often a draw reports."""
-        return len(self.rows) * (self.request.steps if self.network else 1)
-
-    def draw(self, index: int, report: Callable[[int], None]) -> Tensor:
-        """Node states [T,3N] of one motion; report(batches of frames done)."""
+    def draw(self, index: int, report: Callable[[int], None], done: int) -> Tensor:
+        """Node states [T,3N] of one motion; report(batches of frames done), of which there were `done`."""
         size, rank = len(self.prior.mean), self.prior.rank
         noise = draw_noise(self.request.seed, index, size + rank).to(self.prior.mean.device)
         white, coefficients = noise.split([size, rank])
         start = self.smooth(torch.cat([self._start(rows, coefficients) for rows in self.rows]))
         if self.network is None:
-            report(self.batches)
+            report(done + len(self.rows))
             return start
-        done = 0
 
         def denoise(x: Tensor, level: Tensor) -> Tensor:
             nonlocal done
@@ -181,9 +177,9 @@ def _check_is_hand(engine: Engine, request: Request, flip: np.ndarray) -> None:
         raise refused[0]
 
 
-def _track(engine: Engine, request: Request, frames: Tensor) -> Track:
+def _track(engine: Engine, request: Request, frames: Tensor, report: Callable[[int], None]) -> Track:
     try:
-        return track_joints(engine.template, frames, request.rho, request.jerk)
+        return track_joints(engine.template, frames, request.rho, request.jerk, lambda: report(0))
     except ValueError as exc:
         hint = "Keep more of the hand, at least a part of the palm."
         raise RequestError("degenerate", f"This fixes no hand: {exc}", hint) from exc

@@ -6,6 +6,7 @@ neighbours, and one in which nothing is seen lies between them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -63,11 +64,13 @@ def pose_jerk(track: Track) -> float:
     return track.jerk / float((3 * prior.variance.sum() / len(prior.mean)).sqrt())
 
 
-def track_joints(template: HandTemplate, joints: Tensor, rho: float, jerk: float) -> Track:
+def track_joints(
+    template: HandTemplate, joints: Tensor, rho: float, jerk: float, on_round: Callable[[], None]
+) -> Track:
     """joints [T,21,3] in any place and of any size, NaN = unknown; rho: their noise in mm at hand scale.
 
-    jerk: that of a point of the hand, millimetres at hand scale a frame cubed. Raises ValueError when no
-    frame has three joints that are not on one line.
+    jerk: that of a point of the hand, millimetres at hand scale a frame cubed; on_round is called now and
+    then. Raises ValueError when no frame has three joints that are not on one line.
     """
     prior = node_prior(template)
     operator = PointOperator(template, prior, template.regressor)
@@ -81,6 +84,7 @@ def track_joints(template: HandTemplate, joints: Tensor, rho: float, jerk: float
     firm = torch.where(seen.to(sigma.device)[:, None], sigma, torch.inf)
     frame = _between(_start(operator, world, known), seen)
     for k in range(ALONE + TOGETHER):
+        on_round()
         together = k >= ALONE
         track = Track(operator, frame.to_palm(world), sigma if together else firm, frame, bend)
         modes = operator.modes[..., :COARSE]
