@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import permutations
+from itertools import product
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from .pieces import Skin
 from .starts import CURLS, curled
 
 LIKE = (0.2, 1.5)  # areas, in fingers, between which a piece is one finger
+SURE = 0.5  # of a finger: what is larger is one
+STUMP = 0.5  # what calling a piece no finger costs, and its size on top
+NONE = 5  # beside the fingers 0 to 4
 ROOT = 0.02  # metres from a piece's root to a finger's that count like a hopeless match
 EXPLAINS = 0.012  # metres from a piece's samples to a finger that count half
 STAY = 0.8  # a curl replaces the fitted one if it is that much better
@@ -30,11 +33,10 @@ FINGER_OF_ANGLE = [
 @dataclass(frozen=True)
 class Naming:
     """One way to name the pieces: the hand (a batch of 1) with its fingers curled as they suggest and the
-    others straight, the fingers [N] allowed each sample, and what speaks against it."""
+    others straight, and what each sample [N] may belong to (see Matcher)."""
 
     pose: Pose
     allowed: Tensor
-    cost: float
 
 
 class FingerNames:
@@ -58,8 +60,8 @@ class FingerNames:
         is one finger."""
         match = self.matcher.match(pose, target, mirror, coarse=True)
         piece, roots = self.skin.off_palm(self.matcher.core[match.vertex[0]].numpy())
-        each = self.skin.area / float(pose.grow.exp()) ** 2 / len(piece)
-        share = each * np.bincount(piece + 1, minlength=len(roots) + 1)[1:] / self.area.mean()
+        count = np.bincount(piece + 1, minlength=len(roots) + 1)[1:]
+        share = count / len(piece) * self.skin.area / self.area.mean()
         single = [i for i, root in enumerate(roots) if len(root) and LIKE[0] < share[i] < LIKE[1]]
         single = sorted(single, key=lambda i: -share[i])[:5]
         if not single:
@@ -74,18 +76,22 @@ class FingerNames:
         theirs = np.stack([at[roots[i]].mean(0) for i in single])
         gap = ((theirs[:, None] - ours) ** 2).sum(2)
         cost = by_try.min(0) + gap / ROOT**2
-        ways = sorted(permutations(range(5), len(single)), key=lambda way: _total(cost, way))[:most]
+        # A small piece may be a stump: being no finger costs it something, too.
+        none = np.where(share[single] < SURE, STUMP + share[single], np.inf)
+        ways = _ways(np.concatenate([cost, none[:, None]], 1))[:most]
         found = []
         for way in ways:
             angles = torch.where(torch.tensor(FINGER_OF_ANGLE) == 0, pose.angles[0], 0.0)
             # What is part of no piece may be part of any finger that is there.
-            some = PALM + sum(1 << f for f in way) if settled else ANY
+            some = PALM + sum(1 << f for f in way if f != NONE) if settled else ANY
             allowed = torch.full((len(piece),), some)
             for row, f in enumerate(way):
+                if f == NONE:
+                    continue
                 allowed[torch.from_numpy(piece == single[row])] = 1 << f
                 own = torch.tensor(FINGER_OF_ANGLE) == f
                 angles = torch.where(own, tries.angles[int(by_try[:, row, f].argmin())], angles)
-            found.append(Naming(replace(pose, angles=angles[None]), allowed, _total(cost, way)))
+            found.append(Naming(replace(pose, angles=angles[None]), allowed))
         return found
 
     def _tries(self, pose: Pose) -> Pose:
@@ -108,5 +114,12 @@ class FingerNames:
         return torch.stack(columns, 2).numpy()
 
 
-def _total(cost: NDArray, way: tuple[int, ...]) -> float:
-    return float(sum(cost[row, finger] for row, finger in enumerate(way)))
+def _ways(cost: NDArray) -> list[tuple[int, ...]]:
+    """Namings of pieces by cost [pieces,6], cheapest first: a finger of its own for each, or NONE."""
+    choices = [[f for f in range(NONE + 1) if np.isfinite(row[f])] for row in cost]
+    ways = [
+        way
+        for way in product(*choices)
+        if len(named := [f for f in way if f != NONE]) == len(set(named)) and named
+    ]
+    return sorted(ways, key=lambda way: float(sum(row[f] for row, f in zip(cost, way, strict=True))))

@@ -21,8 +21,8 @@ from .surface import Samples, clean, hand_area, sample
 SAMPLES = 2500
 ROUGH, FINE, MANY, LAST = 200, 500, 1000, 1500  # samples that the fits look at
 CANDIDATES = 12
-LIKELIEST = 3
-WAYS = (3, 2, 1, 1, 1)
+LIKELIEST = 5
+WAYS = (5, 3, 2, 1, 1)
 FINALISTS = len(WAYS)
 ENOUGH = 8  # joints that fix place and pose without a search
 TYPICAL_SHARE = 0.75  # of a hand's area that a part of one has: the first guess of the scale
