@@ -139,6 +139,16 @@ class HHMR_PG_settings(bpy.types.PropertyGroup):
             ),
         ],
     )
+    mesh_side: EnumProperty(
+        name="Side",
+        description="Which hand the mesh is, or which of its hands is meant",
+        items=[
+            ("AUTO", "Auto", "Found from its shape; of two hands, the one with what is kept"),
+            ("RIGHT", "Right", "A right hand"),
+            ("LEFT", "Left", "A left hand"),
+        ],
+        default="AUTO",
+    )
     new_side: EnumProperty(
         name="Side",
         description="Which hand to make",

@@ -129,8 +129,7 @@ class HHMR_OT_complete(Asking, bpy.types.Operator):
         from ..capture.landmarks import landmarks
 
         chosen = context.scene.hhmr
-        side = chosen.side if self.side == "AS_SET" else self.side
-        side = "AUTO" if side == "BOTH" else side  # of a rig; a mesh is asked for by what is kept
+        side = chosen.mesh_side if self.side == "AS_SET" else self.side
         hand = capture.capture(ob, keep, chosen.group, side, landmarks(ob))
         check_editable(ob)
         target = Target(

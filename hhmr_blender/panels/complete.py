@@ -27,7 +27,7 @@ class HHMR_PT_complete(Tab, bpy.types.Panel):
             layout.label(text=f"Keeps {ob.data.total_vert_sel:,} of {len(ob.data.vertices):,} vertices")
         # Our own hands know their side and their joints.
         if mesh and ATTRIBUTE not in ob.data.attributes:
-            layout.row().prop(chosen, "side", expand=True)
+            layout.row().prop(chosen, "mesh_side", expand=True)
             _draw_landmarks(layout, ob)
         draw_ask(layout, context, "hhmr.complete", "VIEW_PAN")
 
