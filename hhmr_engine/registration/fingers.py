@@ -20,7 +20,7 @@ from .starts import CURLS, curled
 
 LIKE = (0.2, 1.5)  # areas, in fingers, between which a piece is one finger
 SURE = 0.5  # of a finger: what is larger is one
-STUMP = 0.5  # what calling a piece no finger costs, and its size on top
+STUMP = 1.0  # what calling a piece no finger costs, and its size on top
 NONE = 5  # beside the fingers 0 to 4
 ROOT = 0.02  # metres from a piece's root to a finger's that count like a hopeless match
 EXPLAINS = 0.012  # metres from a piece's samples to a finger that count half

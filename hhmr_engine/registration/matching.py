@@ -27,7 +27,7 @@ DEVIATION = {
     "size": 0.15,
     "offset": 0.08,
 }
-UNLIKELY = 0.002  # weight of the priors in the energy that hands are compared by
+UNLIKELY = 0.0012  # weight of the priors in the energy that hands are compared by
 ASTRAY = 0.004  # the same for known joints
 LIMIT = 0.06  # radians by which an angle's limits are soft
 WEB = 0.35  # of the first phalanx: so far fingers may hang together
