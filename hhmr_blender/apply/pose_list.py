@@ -105,8 +105,6 @@ def take(
         return f"They are not on the rig: {problem.text}"
     given = request.get("kept")
     held = tuple(given) if isinstance(given, list) else _still(ob, hand, joints)
-    if len(held) == 21:
-        held = ()  # everything was given, to be made better: there is nothing to hold
     abouts = [
         {
             "seed": request.get("seed", 0),

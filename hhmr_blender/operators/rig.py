@@ -62,11 +62,15 @@ class HHMR_OT_from_armature(Asking, bpy.types.Operator):
             self._ask_for(context, ob, one)
 
     def _ask_for(self, context: bpy.types.Context, ob: bpy.types.Object, found: ArmatureHand) -> None:
+        from ..capture.armature import posed_joints
+
         # The new hand's origin is the wrist, so that it can be turned about it; numbers stay small, too.
         wrist = found.joints[0].copy()
         target = Target("FREE", Matrix.Translation(Vector(wrist.tolist())), ob.session_uid, ob.name)
         asked = request(context, "inpaint", found.side)
         kept = np.flatnonzero(np.isfinite(found.joints).all(axis=1)).tolist()
+        if len(kept) == np.isfinite(posed_joints(ob, found.hand)).all(axis=1).sum():
+            kept = []  # all that the rig has was given, to be made better: nothing of it is held
         note = {"source": "armature", "armature": ob.name, "wrist": found.hand.bones[0], "kept": kept}
         session.follow(asked, {"joints": found.joints - wrist}, target, note)
 
@@ -136,15 +140,14 @@ def _armature_of(context: bpy.types.Context, ob: bpy.types.Object) -> bpy.types.
 
 
 def _kept(ob: bpy.types.Object, rig: bpy.types.Object) -> list[int]:
-    """Joints of this armature that the hand was made from, unless it was all of them."""
+    """Joints of this armature that are held while the others are made."""
     from ..apply import shape_keys
 
     assert isinstance(ob.data, bpy.types.Mesh)
     known = shape_keys.provenance(ob.data)
     if known is None or known.request.get("armature") != rig.name:
         return []
-    kept = known.request.get("kept", [])
-    return kept if len(kept) < 21 else []
+    return known.request.get("kept", [])
 
 
 CLASSES = (HHMR_OT_from_armature, HHMR_OT_to_armature)

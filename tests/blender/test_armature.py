@@ -18,6 +18,8 @@ def curl(ob: bpy.types.Object, hand, rng: np.random.Generator) -> None:
     """A random pose of the finger bones, within what bones do."""
     for chain in CHAINS:
         for joint in chain[:3]:
+            if not hand.controls[joint]:
+                continue
             bone = ob.pose.bones[hand.controls[joint]]
             turn = Euler(rng.uniform(-0.7, 0.7, 3)).to_quaternion()
             if bone.rotation_mode == "QUATERNION":

@@ -176,7 +176,7 @@ def test_key_and_auto_key(rig) -> None:
 def test_all_joints_given_leaves_the_rig_until_a_click(rig, rng: np.random.Generator) -> None:
     ob, hand, _ = rig
     arrays, before = answer(ob, hand, rng), rotations(ob)
-    assert take(ob, arrays, kept=list(range(21))) == "3 poses of 'ue4_mannequin' are listed under Poses."
+    assert take(ob, arrays, kept=[]) == "3 poses of 'ue4_mannequin' are listed under Poses."
     assert rotations(ob) == before and ob.hhmr_pose_index == 0
     bpy.ops.hhmr.show_pose(index=1)
     assert off(ob, hand, arrays["joints"][0]) < 1e-5

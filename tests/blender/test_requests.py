@@ -20,6 +20,7 @@ from hhmr_blender.problems import MENDS
 from hhmr_blender.session import session
 from hhmr_blender.template import template
 from tests.blender.rig_building import build, select_bones
+from tests.blender.test_armature import curl
 
 TIMEOUT = 120
 
@@ -243,6 +244,19 @@ def test_fingers_of_an_armature_that_are_not_selected_are_made(rng: np.random.Ge
     moved = {bone.name for bone in rig.pose.bones if bone.matrix != before[bone.name]}
     assert {"middle_01_r", "ring_02_r", "pinky_03_r", "thumb_01_r"} <= moved
     assert not any(name.startswith(("hand", "index")) for name in moved)
+
+
+def test_a_rig_of_four_fingers_that_gives_all_it_has_is_posed(rng: np.random.Generator) -> None:
+    joints = tuple(joint for joint in range(21) if not 13 <= joint <= 16)  # as cartoon hands: no ring finger
+    rig = build("mixamo", joints=joints)
+    hand = armature.choose(rig, "AUTO", None)
+    curl(rig, hand, rng)
+    before = armature.posed_joints(rig, hand)
+    press(bpy.ops.hhmr.from_armature)
+    assert np.isfinite(before).all(axis=1).sum() == 17
+    assert bpy.ops.hhmr.to_armature() == {"FINISHED"}
+    moved = np.linalg.norm(armature.posed_joints(rig, hand) - before, axis=1)[list(joints)]
+    assert 1e-5 < np.median(moved) < 0.02
 
 
 # ---------------------------------------------------------------- while a job is under way
