@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from torch import Tensor
 
 from .articulated import Pose
-from .matching import Matcher
+from .matching import Matcher, Target
 from .surface import Surface, pieces
 
 OTHER = 0.5  # a second piece of more than this much of the first one's area ...
@@ -13,6 +14,7 @@ APART = 1.0  # ... and further from it than this much of their radii is a second
 # Squared length of the fitted shape's ten components: 10 is what hands have on average, other projects' hands
 # came to 30 at most, a foot to 100, balls and boxes to 50 and more.
 ODD = 38.0
+HOPELESS = 0.92  # energy (see Matcher): a ball has 0.97, the worst scan of a hand 0.87
 
 
 def check_one_hand(surface: Surface) -> None:
@@ -35,9 +37,9 @@ def check_one_hand(surface: Surface) -> None:
         raise ValueError("there are two separate pieces of about the same size: select only one hand.")
 
 
-def check_hand(matcher: Matcher, pose: Pose) -> None:
-    """Raises ValueError when only a hand of impossible proportions fits."""
-    if float((pose.beta**2).sum()) > ODD:
+def check_hand(matcher: Matcher, pose: Pose, target: Target, mirror: Tensor) -> None:
+    """Raises ValueError when only a hand of impossible proportions fits, or none."""
+    if float((pose.beta**2).sum()) > ODD or float(matcher.energy(pose, target, mirror)) > HOPELESS:
         raise ValueError(
             "this surface does not look like a hand: select a hand with most of its palm, or give its joints."
         )

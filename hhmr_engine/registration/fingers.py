@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..hand.dof import DOFS
-from ..hand.skeleton import FINGER_BONES
+from ..hand.skeleton import FINGER_BONES, FINGER_JOINTS
 from ..hand.template import HandTemplate
 from .articulated import Pose, joined
 from .matching import ANY, PALM, Matcher, Target, loss, squares
@@ -21,6 +21,7 @@ from .starts import CURLS, curled
 LIKE = (0.2, 1.5)  # areas, in fingers, between which a piece is one finger
 SURE = 0.5  # of a finger: what is larger is one
 STUMP = 1.0  # what calling a piece no finger costs, and its size on top
+BONE = 0.006  # metres from the given bones of a finger that count like a hopeless match
 NONE = 5  # beside the fingers 0 to 4
 ROOT = 0.02  # metres from a piece's root to a finger's that count like a hopeless match
 EXPLAINS = 0.012  # metres from a piece's samples to a finger that count half
@@ -55,9 +56,11 @@ class FingerNames:
         crossing = ends[own[ends[:, 0]] != own[ends[:, 1]], 0]
         self.roots = [torch.from_numpy(np.unique(crossing[own[crossing] == f])) for f in range(5)]
 
-    def namings(self, pose: Pose, target: Target, mirror: Tensor, most: int) -> list[Naming]:
+    def namings(
+        self, pose: Pose, target: Target, mirror: Tensor, most: int, stumps: bool = True
+    ) -> list[Naming]:
         """The `most` likeliest namings for one hand (a batch of 1), the likeliest first; none where no piece
-        is one finger."""
+        is one finger. Small pieces may be `stumps` that have no name."""
         match = self.matcher.match(pose, target, mirror, coarse=True)
         piece, roots = self.skin.off_palm(self.matcher.core[match.vertex[0]].numpy())
         count = np.bincount(piece + 1, minlength=len(roots) + 1)[1:]
@@ -75,9 +78,11 @@ class FingerNames:
         at = target.points[int(mirror[0])].numpy()
         theirs = np.stack([at[roots[i]].mean(0) for i in single])
         gap = ((theirs[:, None] - ours) ** 2).sum(2)
-        cost = by_try.min(0) + gap / ROOT**2
+        away = _from_bones(at, target.joints[int(mirror[0])].numpy())
+        away = np.stack([away[piece == i].mean(0) for i in single])
+        cost = by_try.min(0) + gap / ROOT**2 + (away / BONE) ** 2
         # A small piece may be a stump: being no finger costs it something, too.
-        none = np.where(share[single] < SURE, STUMP + share[single], np.inf)
+        none = np.where(stumps & (share[single] < SURE), STUMP + share[single], np.inf)
         ways = _ways(np.concatenate([cost, none[:, None]], 1))[:most]
         found = []
         for way in ways:
@@ -112,6 +117,23 @@ class FingerNames:
             square = squares(target, mirror.expand(len(tries)), points[:, own], normals[:, own])
             columns.append(loss(square.amin(2), EXPLAINS))
         return torch.stack(columns, 2).numpy()
+
+
+def _from_bones(points: NDArray, joints: NDArray) -> NDArray[np.float64]:
+    """Distances [N,5] of points from the bones of each finger that lie between known joints [21,3]; 0 where
+    a finger has none."""
+    result = np.zeros((len(points), len(FINGER_JOINTS)))
+    for finger, chain in enumerate(FINGER_JOINTS.values()):
+        knuckles = chain[1:] if finger == 0 else chain
+        found = []
+        for head, tail in zip(joints[list(knuckles[:-1])], joints[list(knuckles[1:])], strict=True):
+            if np.isfinite([head, tail]).all():
+                along = tail - head
+                share = np.clip((points - head) @ along / max(float(along @ along), 1e-12), 0, 1)
+                found.append(np.linalg.norm(points - head - share[:, None] * along, axis=1))
+        if found:
+            result[:, finger] = np.min(found, 0)
+    return result
 
 
 def _ways(cost: NDArray) -> list[tuple[int, ...]]:

@@ -46,6 +46,11 @@ class Target:
     normals: Tensor
     joints: Tensor
 
+    @property
+    def known(self) -> int:
+        """How many joints are known."""
+        return int(torch.isfinite(self.joints[0]).all(-1).sum())
+
     def thin(self, values: Tensor, count: int) -> Tensor:
         """values [k,N] of the samples at `count` of them, evenly: they lie in no order along the surface."""
         return values[:, torch.linspace(0, values.shape[1] - 1, count).long()]
@@ -160,7 +165,7 @@ class Matcher:
             reach = first * (last / first) ** (k / max(1, stage.rounds - 1))
             match = self.match(pose, target, mirror, forbidden, stage.coarse)
             a, r = self._surface_rows(pose, match, target, mirror, stage, reach)
-            if bool(torch.isfinite(target.joints).any()):
+            if target.known:
                 joint_a, joint_r = self._joint_rows(pose, match, target.joints[mirror], stage, joint_sigma)
                 a, r = torch.cat([a, joint_a], 1), torch.cat([r, joint_r], 1)
             pose = pose.moved(self._solve(pose, a, r, stage.stiff ** (1 - k / max(1, stage.rounds - 1))))

@@ -19,7 +19,7 @@ from .starts import different, likely_starts, starts_from_joints
 from .surface import Samples, clean, hand_area, sample
 
 SAMPLES = 2500
-ROUGH, FINE, MANY, LAST = 200, 500, 1000, 1500  # samples that the fits look at
+ROUGH, FINE, MANY, LAST = 200, 500, 1000, 1200  # samples that the fits look at
 CANDIDATES = 12
 LIKELIEST = 5
 WAYS = (6, 4, 2, 1, 1)  # namings of the fingers that are tried for the best hand, the next, ...
@@ -29,8 +29,8 @@ TYPICAL_SHARE = 0.75  # of a hand's area that a part of one has: the first guess
 SEARCH = Stage(10, (0.04, 0.01), 2e-3, coarse=True, stiff=30)
 APPROACH = Stage(10, (0.08, 0.005), 1e-3, coarse=True, stiff=30)
 DECIDE = Stage(8, (0.02, 0.004), 0.7e-3, coarse=True)
-GUIDED = Stage(5, (0.015, 0.005), 1e-3, coarse=True)
-POLISH = Stage(6, (0.008, 0.004), 0.5e-3, offsets=True)
+GUIDED = Stage(4, (0.015, 0.005), 1e-3, coarse=True)
+POLISH = Stage(5, (0.008, 0.004), 0.5e-3, offsets=True)
 MIRRORS = {"auto": (0, 1), "right": (0,), "left": (1,)}
 
 
@@ -62,11 +62,11 @@ def register(
     target = _target(samples, origin, unit, joints)
     with torch.no_grad():
         names = FingerNames(template, matcher, skin_of(surface, samples, unit))
-        known = int(torch.isfinite(target.joints[0]).all(-1).sum())
-        find = _by_joints if known >= ENOUGH else _by_search
+        find = _by_joints if target.known >= ENOUGH else _by_search
         pose, mirror, allowed = find(matcher, names, target, MIRRORS[side])
         pose = matcher.refine(pose, target.thinned(LAST), mirror, POLISH, target.thin(allowed, LAST))
-        check_hand(matcher, pose)
+        if target.known < ENOUGH:
+            check_hand(matcher, pose, target.thinned(MANY), mirror)
         points = matcher.model.points(pose, matcher.model.bones(pose))[0, : matcher.count].numpy()
     flip = np.array([-1.0 if mirror[0] else 1.0, 1.0, 1.0])
     hand = Samples((samples.points - origin) / unit * flip, samples.normals * flip, samples.vertex)
@@ -82,6 +82,7 @@ def _target(samples: Samples, origin: NDArray, unit: float, joints: NDArray | No
     given = np.full((21, 3), np.nan) if joints is None else np.asarray(joints, np.float64)
     if given.shape != (21, 3):
         raise ValueError(f"the joints of the surface's rig must be [21,3], not {list(given.shape)}.")
+    given = np.where(np.isfinite(given).all(1, keepdims=True), given, np.nan)
     arrays = ((samples.points - origin) / unit, samples.normals, (given - origin) / unit)
     return Target(*(torch.from_numpy((array * flip).astype(np.float32)) for array in arrays))
 
@@ -93,7 +94,7 @@ def _by_joints(matcher: Matcher, names: FingerNames, target: Target, mirrors: tu
     best = matcher.energy(pose, some, mirror).argsort()[:2]
     pose, mirror = pose[best], mirror[best]
     # Named before the surface pulls: it would pull a finger that is cut off onto its neighbour.
-    ways = [names.namings(pose[[k]], target, mirror[[k]], 1) for k in range(len(pose))]
+    ways = [names.namings(pose[[k]], target, mirror[[k]], 1, stumps=False) for k in range(len(pose))]
     anything = torch.full((SAMPLES,), ANY)
     allowed = torch.stack([way[0].allowed if way else anything for way in ways])
     near = target.thin(allowed, FINE)
@@ -105,7 +106,7 @@ def _by_joints(matcher: Matcher, names: FingerNames, target: Target, mirrors: tu
 def _by_search(matcher: Matcher, names: FingerNames, target: Target, mirrors: tuple[int, ...]) -> Fit:
     """The hand that explains the surface best, of many starts and several namings of the fingers."""
     pose, mirror = likely_starts(matcher, target, mirrors, CANDIDATES)
-    if int(torch.isfinite(target.joints[0]).all(-1).sum()) >= 3:
+    if target.known >= 3:
         guided, side = starts_from_joints(matcher, target, mirrors)
         pose, mirror = joined([pose, guided]), torch.cat([mirror, side])
     pose = matcher.refine(pose, target.thinned(ROUGH), mirror, SEARCH)

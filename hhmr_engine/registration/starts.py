@@ -23,7 +23,7 @@ CURLS = ((0, 0, 0), (30, 40, 20), (70, 90, 45))
 REACH = (0.05, 0.02)
 SAME = np.radians(13)
 JOINT_NOISE = 4.0  # millimetres at hand scale by which another rig's joints are off ours
-JOINTS_ALONE = Stage(8, (0.01, 0.01), torch.inf, coarse=True)
+JOINTS_ALONE = Stage(6, (0.01, 0.01), torch.inf, coarse=True)
 
 
 @lru_cache(maxsize=2)

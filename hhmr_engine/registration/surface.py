@@ -10,12 +10,11 @@ from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 from scipy.spatial import cKDTree
 
-from ..hand.hierarchy import mesh_edges
 from ..hand.template import HandTemplate
 
 WELD = 1e-5  # of the bounding box' diagonal: vertices nearer than that are one
-LARGE = 60_000  # vertices above which a mesh is simplified by clustering
-CELL = 4e-3  # of the diagonal: the size of clusters, a millimetre on a hand
+LARGE = 30_000  # vertices above which a mesh is simplified by clustering
+CELL = 5e-3  # of the diagonal: the size of clusters, a good millimetre on a hand
 FLAT = 0.02  # smallest over largest extent below which a surface is no body (a one-sided scan has 0.1)
 ROUGH = np.radians(30)  # mean angle between neighbouring faces above which a surface is a noisy scan
 ROUNDS = 8  # of smoothing at most
@@ -38,6 +37,13 @@ class Surface:
         """Normals of the triangles [T,3], twice as long as their areas."""
         a, b, c = (self.vertices[self.triangles[:, k]] for k in range(3))
         return np.cross(b - a, c - a)
+
+    def edges(self) -> NDArray[np.int64]:
+        """Unique undirected edges [E,2], the smaller vertex first."""
+        start, end = self.triangles.reshape(-1), self.triangles[:, [1, 2, 0]].reshape(-1)
+        count = len(self.vertices)
+        key = np.unique(np.minimum(start, end) * count + np.maximum(start, end))
+        return np.stack([key // count, key % count], 1)
 
     @property
     def area(self) -> float:
@@ -186,22 +192,27 @@ def _parity(count: int, first: NDArray, second: NDArray, same_way: NDArray) -> t
 
 def _smoothed(surface: Surface) -> Surface:
     """A scan's roughness taken out, without shrinking (Taubin 1995), until neighbouring faces agree."""
-    count = len(surface.vertices)
-    edges = mesh_edges(surface.triangles)
-    rows, columns = np.concatenate([edges, edges[:, ::-1]]).T
-    degree = np.maximum(np.bincount(rows, minlength=count), 1)
-    mean = csr_array((1.0 / degree[rows], (rows, columns)), shape=(count, count))
     first, second, _ = _shared_edges(surface.triangles)
+    mean = None
     for _ in range(ROUNDS):
         cross = surface.cross()
         unit = cross / np.maximum(np.linalg.norm(cross, axis=1, keepdims=True), 1e-300)
         if len(first) == 0 or (unit[first] * unit[second]).sum(1).mean() > np.cos(ROUGH):
             break
+        mean = _neighbours_mean(surface) if mean is None else mean
         vertices = surface.vertices
         for step in TAUBIN:
             vertices = vertices + step * (mean @ vertices - vertices)
         surface = replace(surface, vertices=vertices)
     return surface
+
+
+def _neighbours_mean(surface: Surface) -> csr_array:
+    """[W,W]: takes every vertex to the middle of its neighbours."""
+    edges, count = surface.edges(), len(surface.vertices)
+    rows, columns = np.concatenate([edges, edges[:, ::-1]]).T
+    degree = np.bincount(rows, minlength=count)
+    return csr_array((1.0 / degree[rows], (rows, columns)), shape=(count, count))
 
 
 def _volumes(surface: Surface) -> NDArray[np.float64]:
