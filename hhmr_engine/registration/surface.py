@@ -13,8 +13,8 @@ from scipy.spatial import cKDTree
 from ..hand.template import HandTemplate
 
 WELD = 1e-5  # of the bounding box' diagonal: vertices nearer than that are one
-LARGE = 30_000  # vertices above which a mesh is simplified by clustering
-CELL = 5e-3  # of the diagonal: the size of clusters, a good millimetre on a hand
+LARGE = 100_000  # vertices above which a mesh is simplified by clustering
+CELL = 3e-3  # of the diagonal: the size of clusters, not a millimetre on a hand
 FLAT = 0.02  # smallest over largest extent below which a surface is no body (a one-sided scan has 0.1)
 ROUGH = np.radians(30)  # mean angle between neighbouring faces above which a surface is a noisy scan
 ROUNDS = 8  # of smoothing at most
