@@ -16,6 +16,7 @@ WELD = 1e-5  # of the bounding box' diagonal: vertices nearer than that are one
 LARGE = 100_000  # vertices above which a mesh is simplified by clustering
 CELL = 3e-3  # of the diagonal: the size of clusters, not a millimetre on a hand
 FLAT = 0.02  # smallest over largest extent below which a surface is no body (a one-sided scan has 0.1)
+ASTRAY = 0.002  # of the edges that may be wound the wrong way in a mesh that is taken as it is
 ROUGH = np.radians(30)  # mean angle between neighbouring faces above which a surface is a noisy scan
 ROUNDS = 8  # of smoothing at most
 TAUBIN = (0.6, -0.62)
@@ -143,7 +144,7 @@ def _oriented(surface: Surface) -> Surface:
     sheet of its own, then keeps the side that its maker gave it.
     """
     first, second, same_way = _shared_edges(surface.triangles)
-    if same_way.mean() <= 0.002 if len(first) else True:
+    if len(first) == 0 or same_way.mean() <= ASTRAY:
         return _turned(surface, np.full(len(surface.triangles), _volume(surface) < 0))
     flip, label = _parity(len(surface.triangles), first, second, same_way)
     turned = _turned(surface, flip)
@@ -167,27 +168,19 @@ def _shared_edges(triangles: NDArray) -> tuple[NDArray, NDArray, NDArray]:
 
 def _parity(count: int, first: NDArray, second: NDArray, same_way: NDArray) -> tuple[NDArray, NDArray]:
     """Which triangles [T] to flip so that neighbours agree, walking breadth first; and their pieces [T]."""
-    weights = np.concatenate([1 + same_way, 1 + same_way]).astype(np.int8)
-    ends = np.concatenate([first, second]), np.concatenate([second, first])
-    graph = csr_array((weights, ends), shape=(count, count))
-    graph.data = np.minimum(graph.data, 2)
-    number, label = connected_components(graph, directed=False)
-    parent = np.full(count, -1)
-    depth_order = []
-    for piece in range(number):
-        seed = int(np.argmax(label == piece)) if number < 200 else -1
-        if seed < 0:
-            break
-        order, before = breadth_first_order(graph, seed, directed=False)
-        parent[order] = before[order]
-        depth_order.append(order)
-    flip = np.zeros(count, bool)
-    wrong = dict(zip(zip(*ends, strict=True), weights == 2, strict=True))
-    for order in depth_order:
-        for triangle in order[1:].tolist():
-            up = int(parent[triangle])
-            flip[triangle] = flip[up] ^ wrong[(up, triangle)]
-    return flip, label
+    links = csr_array((np.ones(len(first), np.int8), (first, second)), shape=(count, count))
+    _, label = connected_components(links, directed=False)
+    seeds = np.unique(label, return_index=True)[1]
+    ends = np.concatenate([first, np.full(len(seeds), count)]), np.concatenate([second, seeds])
+    tree = csr_array((np.ones(len(ends[0]), np.int8), ends), shape=(count + 1, count + 1))
+    order, parent = breadth_first_order(tree, count, directed=False)
+    wrong = set(zip(first[same_way].tolist(), second[same_way].tolist(), strict=True))
+    flip = [False] * (count + 1)
+    above = parent.tolist()
+    for triangle in order[1:].tolist():
+        up = above[triangle]
+        flip[triangle] = flip[up] ^ ((up, triangle) in wrong or (triangle, up) in wrong)
+    return np.array(flip[:count]), label
 
 
 def _smoothed(surface: Surface) -> Surface:
