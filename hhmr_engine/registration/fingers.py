@@ -18,7 +18,7 @@ from .matching import ANY, PALM, Matcher, Target, loss, squares
 from .pieces import Skin
 from .starts import CURLS, curled
 
-LIKE = (0.2, 1.5)  # areas, in fingers, between which a piece is one finger
+LIKE = (0.1, 1.5)  # areas, in fingers, between which a piece is one finger: a pinky may have 0.2
 SURE = 0.5  # of a finger: what is larger is one
 STUMP = 1.0  # what calling a piece no finger costs, and its size on top
 BONE = 0.006  # metres from the given bones of a finger that count like a hopeless match
