@@ -70,6 +70,15 @@ def _pose_chosen(rig: bpy.types.Object, context: bpy.types.Context) -> None:
     session.notice = Notice(said, code) if said else None
 
 
+RIG_SIDES = [
+    ("AUTO", "Auto", "The hand with selected bones, or the only one"),
+    ("RIGHT", "Right", "The right hand"),
+    ("LEFT", "Left", "The left hand"),
+    ("BOTH", "Both", "Both hands, one after the other"),
+]
+"""Hands of an armature that can be asked for."""
+
+
 class HHMR_PG_settings(bpy.types.PropertyGroup):
     """Settings of the HHMR tab."""
 
@@ -107,21 +116,7 @@ class HHMR_PG_settings(bpy.types.PropertyGroup):
         options={"ENUM_FLAG"},
         default={"THUMB", "INDEX"},
     )
-    side: EnumProperty(
-        name="Side",
-        description="Which hand is meant",
-        items=[
-            (
-                "AUTO",
-                "Auto",
-                "The hand with what is selected, or the only one; of a mesh without bones, it is found out",
-            ),
-            ("RIGHT", "Right", "The right hand"),
-            ("LEFT", "Left", "The left hand"),
-            ("BOTH", "Both", "Both hands of an armature, one after the other"),
-        ],
-        default="AUTO",
-    )
+    side: EnumProperty(name="Side", description="Which hand is meant", items=RIG_SIDES, default="AUTO")
     mapping_side: EnumProperty(
         name="Side",
         description="Hand whose bones are shown",

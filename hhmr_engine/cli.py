@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _explain(exc: Exception) -> tuple[int, str]:
     """Exit code and sentence of a fault."""
-    from .inputs import InputError
+    from .faults import InputError
     from .request import RequestError
 
     if isinstance(exc, InputError):
@@ -164,7 +164,8 @@ def _generate(args: argparse.Namespace) -> int:
 
 
 def _inpaint(args: argparse.Namespace) -> int:
-    from .inputs import SURFACES, InputError, read_joints, read_mesh, read_surface
+    from .faults import InputError
+    from .inputs import SURFACES, read_joints, read_mesh, read_surface
 
     if args.keep is not None and args.mesh is None:
         raise InputError("--keep says which vertices of a mesh are kept: give --mesh with it.")
@@ -188,7 +189,8 @@ def _inpaint(args: argparse.Namespace) -> int:
 
 def _sample(args: argparse.Namespace, task: str, condition: dict[str, Any]) -> int:
     """Ask the engine, then write the files; nothing is computed for a place that can't be written to."""
-    from .inputs import InputError, output_paths
+    from .faults import InputError
+    from .inputs import output_paths
 
     paths = output_paths(args.out)
     from .engine import Request
@@ -253,7 +255,7 @@ def _check_device(name: str) -> None:
     """An InputError when torch does not know the device or has none of it here."""
     import torch
 
-    from .inputs import InputError
+    from .faults import InputError
 
     if name == "auto":
         return
@@ -268,7 +270,7 @@ def _train(args: argparse.Namespace) -> int:
     import os
     from dataclasses import replace
 
-    from .inputs import InputError
+    from .faults import InputError
 
     data = args.data or (Path(os.environ["HHMR_DATA"]) if os.environ.get("HHMR_DATA") else None)
     for option, path in (("--config", args.config), ("--data", data)):

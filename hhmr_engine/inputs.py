@@ -12,15 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .faults import InputError
 from .hand.skeleton import JOINT_NAMES
 
 SUFFIXES = (".npz", ".glb", ".png")
 SURFACES = (".obj", ".ply", ".glb", ".gltf", ".stl", ".off")
 _MAX_BYTES = 256 * 1024 * 1024
-
-
-class InputError(Exception):
-    """What is wrong with what the user gave, and what to do: one sentence."""
 
 
 def read_joints(path: Path) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ from bpy.props import EnumProperty, StringProperty
 from mathutils import Matrix, Vector
 
 from ..problems import Problem
+from ..properties import RIG_SIDES
 from ..session import Target, session
 from .generate import Asking, report, request
 
@@ -26,13 +27,7 @@ class HHMR_OT_complete_motion(Asking, bpy.types.Operator):
 
     side: EnumProperty(
         name="Side",
-        items=[
-            ("AS_SET", "As Set", "What the HHMR tab says"),
-            ("AUTO", "Auto", "The hand with selected bones, or the only one"),
-            ("RIGHT", "Right", "The right hand"),
-            ("LEFT", "Left", "The left hand"),
-            ("BOTH", "Both", "Both hands, one after the other"),
-        ],
+        items=[("AS_SET", "As Set", "What the HHMR tab says"), *RIG_SIDES],
         default="AS_SET",
         options={"SKIP_SAVE"},
     )

@@ -28,9 +28,11 @@ class Hierarchy:
 
 
 def mesh_edges(faces: np.ndarray) -> np.ndarray:
-    """Unique undirected edges [E,2] of triangles [F,3]."""
-    pairs = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    return np.unique(np.sort(pairs, 1), axis=0)
+    """Unique undirected edges [E,2] of triangles [F,3], the smaller vertex first, in order."""
+    start, end = faces.reshape(-1).astype(np.int64), faces[:, [1, 2, 0]].reshape(-1).astype(np.int64)
+    count = int(faces.max(initial=0)) + 1
+    key = np.unique(np.minimum(start, end) * count + np.maximum(start, end))
+    return np.stack([key // count, key % count], 1).astype(faces.dtype)
 
 
 def geodesic_distance(vertices: np.ndarray, edges: np.ndarray, sources: np.ndarray) -> np.ndarray:

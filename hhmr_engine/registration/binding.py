@@ -12,6 +12,7 @@ from ..hand.hierarchy import mesh_edges
 from ..hand.normals import vertex_normals
 from ..hand.skeleton import PALM_BONES
 from ..hand.template import HandTemplate
+from .surface import in_one_place
 
 # Metres at the size of the template.
 TURNED = 0.012  # a normal that is turned by a radian counts like this distance
@@ -59,11 +60,10 @@ def bind(
 
 def _weld(points: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Points in the same place become one. Returns points, triangles and which point each became."""
-    _, first, welded = np.unique(points, axis=0, return_index=True, return_inverse=True)
-    welded = welded.reshape(-1)
+    different, _, welded = in_one_place(points)
     triangles = welded[triangles]
     a, b, c = triangles.T
-    return points[first], triangles[(a != b) & (b != c) & (c != a)], welded
+    return different, triangles[(a != b) & (b != c) & (c != a)], welded
 
 
 def _transfer(

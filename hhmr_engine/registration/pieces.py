@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, dijkstra
 
+from ..hand.hierarchy import mesh_edges
 from .surface import Samples, Surface
 
 STICKS_OUT = 0.012  # metres at hand scale: what rises less above where it joins another piece is part of it
@@ -51,7 +52,7 @@ class Skin:
 def skin_of(surface: Surface, samples: Samples, unit: float) -> Skin:
     """`unit`: the surface's units per metre at hand scale."""
     centres, first, cell = np.unique(samples.vertex, return_index=True, return_inverse=True)
-    edges = surface.edges()
+    edges = mesh_edges(surface.triangles)
     length = np.linalg.norm(surface.vertices[edges[:, 0]] - surface.vertices[edges[:, 1]], axis=1)
     graph = _graph(edges, len(surface.vertices), length)
     _, _, nearest = dijkstra(graph, False, centres, return_predecessors=True, min_only=True)

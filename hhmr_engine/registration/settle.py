@@ -8,6 +8,7 @@ from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import cKDTree
 
 from ..hand.hierarchy import mesh_edges
+from .surface import in_one_place
 
 NEIGHBOURS = 8
 
@@ -19,7 +20,7 @@ def settle(
 
     keep [M] bool; triangles [F,3]; over `reach`, measured along the edges, the correction fades out.
     """
-    points, first, welded = _in_one_place(points)
+    points, first, welded = in_one_place(points)
     carried, keep = carried[:, first], np.bincount(welded, keep) > 0
     kept = np.flatnonzero(keep)
     if len(kept) == 0:
@@ -39,12 +40,6 @@ def settle(
             result[:, near] += weight[:, k, None].astype(np.float32) * displacement[:, source[:, k]]
     result[:, kept] = points[kept]
     return result[:, welded]
-
-
-def _in_one_place(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Different points, where each is first, and which of them every point is: seams are not to open."""
-    different, first, which = np.unique(points, axis=0, return_index=True, return_inverse=True)
-    return different, first, which.reshape(-1)
 
 
 def _distance(points: np.ndarray, triangles: np.ndarray, sources: np.ndarray, limit: float) -> np.ndarray:

@@ -10,6 +10,7 @@ from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 from scipy.spatial import cKDTree
 
+from ..hand.hierarchy import mesh_edges
 from ..hand.template import HandTemplate
 
 WELD = 1e-5  # of the bounding box' diagonal: vertices nearer than that are one
@@ -38,13 +39,6 @@ class Surface:
         """Normals of the triangles [T,3], twice as long as their areas."""
         a, b, c = (self.vertices[self.triangles[:, k]] for k in range(3))
         return np.cross(b - a, c - a)
-
-    def edges(self) -> NDArray[np.int64]:
-        """Unique undirected edges [E,2], the smaller vertex first."""
-        start, end = self.triangles.reshape(-1), self.triangles[:, [1, 2, 0]].reshape(-1)
-        count = len(self.vertices)
-        key = np.unique(np.minimum(start, end) * count + np.maximum(start, end))
-        return np.stack([key // count, key % count], 1)
 
     @property
     def area(self) -> float:
@@ -121,6 +115,12 @@ def _check_body(points: NDArray) -> None:
         raise ValueError("all vertices of the surface lie on one line: select a part of a hand.")
     if extent[0] < FLAT * extent[1]:
         raise ValueError("all vertices of the surface lie in one plane: select a part of a hand.")
+
+
+def in_one_place(points: NDArray) -> tuple[NDArray, NDArray[np.int64], NDArray[np.int64]]:
+    """Different points, where each of them is first, and which of them every point [M] is."""
+    different, first, which = np.unique(points, axis=0, return_index=True, return_inverse=True)
+    return different, first, which.reshape(-1)
 
 
 def hand_area(template: HandTemplate) -> float:
@@ -202,7 +202,7 @@ def _smoothed(surface: Surface) -> Surface:
 
 def _neighbours_mean(surface: Surface) -> csr_array:
     """[W,W]: takes every vertex to the middle of its neighbours."""
-    edges, count = surface.edges(), len(surface.vertices)
+    edges, count = mesh_edges(surface.triangles), len(surface.vertices)
     rows, columns = np.concatenate([edges, edges[:, ::-1]]).T
     degree = np.bincount(rows, minlength=count)
     return csr_array((1.0 / degree[rows], (rows, columns)), shape=(count, count))

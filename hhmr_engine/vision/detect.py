@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..inputs import InputError
+from ..faults import InputError
 from .crop import Crop, whole
 from .landmarks import HandInPhoto, crop_around, measure, read_crops
 from .palms import find_palms

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from ..inputs import InputError
+from ..faults import InputError
 
 # Formats that Pillow decodes by itself: no PostScript, no movies.
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "TGA", "PPM", "JPEG2000", "AVIF")
