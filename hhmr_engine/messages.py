@@ -57,6 +57,8 @@ def result_frame(found: Hypotheses) -> tuple[Message, Arrays]:
     message["seconds"] = float(found.seconds)
     if found.fitted is not None:
         message["fitted"] = float(found.fitted)
+    if found.hands is not None:
+        message["hands"] = int(found.hands)
     return message, arrays
 
 

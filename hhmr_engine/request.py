@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-TASKS = ("generate", "inpaint", "motion")
+TASKS = ("generate", "inpaint", "motion", "reconstruct")
 SIDES = ("right", "left")
-AUTO = "auto"  # a side too, of a surface: it is found
+AUTO = "auto"  # a side too, of a surface or a picture: it is found
 METHODS = ("network", "gaussian")
 SAMPLERS = ("dpm", "ddim")
 GUIDANCES = ("preconditioned", "x0", "xt", "none")
@@ -19,6 +19,7 @@ MAX_WEIGHT = 5.0
 MAX_FRAMES = 2000
 MAX_JERK = 1000.0
 MAX_SURFACE = 2_000_000  # vertices
+MAX_PALM = 1000.0  # metres
 MAX_BOUND = 20_000_000  # vertices of all hypotheses of a surface: what one frame of the wire can carry
 
 
@@ -52,6 +53,18 @@ class Request:
     surface: np.ndarray | None = None  # [M,3]
     triangles: np.ndarray | None = None  # [F,3] int32 into surface
     keep: np.ndarray | None = None  # [M] bool: what of the surface is right; all of it where not given
+    # Or a picture. Its pixels: x right, y down, the corner of the first one is (0, 0).
+    photo: np.ndarray | None = None  # [H,W,3] uint8, upright RGB
+    box: np.ndarray | None = None  # [4] x, y, width, height: where the hand is; found where not given
+    which: int = 0  # of the hands found, the largest first
+    joints2d: np.ndarray | None = None  # [21,2], NaN = unknown; beside a photo, in place of what is found in it
+    sigma2d: np.ndarray | None = None  # [21] pixels: their noise; 1.5 % of the hand's size where not given
+    size: np.ndarray | None = None  # [2] width and height of a picture that is not given itself
+    focal: float = 0.0  # pixels; 0: the picture's longer side
+    palm: float = 0.0  # metres from wrist to middle knuckle, which no picture shows; 0: as the template's
+    image: bool = True  # tell the network what the photo looks like; without, it only shows where joints are
+    skeleton: bool = True  # tell it, and the guidance, where the joints are
+    augment: bool = False  # test-time augmentation: draws from several crops of the photo
     method: str = "network"  # "gaussian" is the closed-form baseline
     sampler: str = "dpm"
     guidance: str = "preconditioned"
@@ -86,13 +99,20 @@ class Hypotheses:
     covered: np.ndarray | None = None  # [V] bool: template vertices that lie on the surface
     kept: np.ndarray | None = None  # [V] bool: those of them that lie on what is kept of it
     fitted: float | None = None  # millimetres at hand size: how well the template was laid onto it
+    # Of a picture; hands then stand in Blender's camera axes: x right, y up, looking along -z.
+    camera: np.ndarray | None = None  # [3] focal length and principal point x, y, pixels
+    joints2d: np.ndarray | None = None  # [n,21,2] pixels: where the camera sees their joints
+    given2d: np.ndarray | None = None  # [21,2] pixels: the 2D skeleton that was given or found, NaN = unknown
+    sigma2d: np.ndarray | None = None  # [21] pixels: its noise, inf = unknown
+    box: np.ndarray | None = None  # [4] x, y, width, height round the hand in the picture
+    hands: int | None = None  # how many were found in the photo
 
 
 def check(request: Request, vertex_count: int) -> None:
     """Raise RequestError for anything about the request itself that can't be done."""
     for value, allowed, what in (
         (request.task, TASKS, "task"),
-        (request.side, SIDES if request.surface is None else (*SIDES, AUTO), "side"),
+        (request.side, (*SIDES, AUTO) if _side_is_found(request) else SIDES, "side"),
         (request.method, METHODS, "method"),
         (request.sampler, SAMPLERS, "sampler"),
         (request.guidance, GUIDANCES, "guidance"),
@@ -133,6 +153,11 @@ def check(request: Request, vertex_count: int) -> None:
             _check_surface(request)
     if request.task == "motion":
         _check_frames(request, given)
+    _check_picture(request, given)
+
+
+def _side_is_found(request: Request) -> bool:
+    return request.surface is not None or request.task == "reconstruct"
 
 
 def _check_points(name: str, array: np.ndarray, vertex_count: int) -> None:
@@ -197,3 +222,44 @@ def _check_frames(request: Request, given: list[str]) -> None:
         text = f"A motion of {len(frames)} frames can't be made."
         raise RequestError("too_many", text, f"Give 1 to {MAX_FRAMES} frames.")
     _check_points("frames", frames.reshape(-1, 3), 0)
+
+
+def _check_picture(request: Request, others: list[str]) -> None:
+    photo, joints2d = request.photo, request.joints2d
+    names = [name for name in ("photo", "box", "joints2d", "size") if getattr(request, name) is not None]
+    if request.task != "reconstruct":
+        if names:
+            text = f"The task '{request.task}' takes no picture."
+            raise RequestError("bad_request", text, "Use reconstruct.")
+        return
+    if others or (photo is None and joints2d is None):
+        text = f"{others[0].capitalize()} were given." if others else "No photo and no 2D skeleton was given."
+        raise RequestError("no_condition", text, "Give a picture, or where its joints are.")
+    if photo is not None and (photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8):
+        text = f"A photo must be height x width x 3 bytes, not {'x'.join(map(str, photo.shape))}."
+        raise RequestError("bad_picture", text, "Give it as RGB.")
+    for name, shape in (("box", (4,)), ("size", (2,)), ("sigma2d", (21,)), ("joints2d", (21, 2))):
+        array = getattr(request, name)
+        if array is not None and array.shape != shape:
+            wanted, found = ("x".join(map(str, s)) for s in (shape, array.shape))
+            text = f"'{name}' must be {wanted} numbers, not {found}."
+            raise RequestError("bad_request", text, "Send it so.")
+    for name in ("box", "size"):
+        array = getattr(request, name)
+        if array is not None and not (np.isfinite(array).all() and (array[-2:] > 0).all()):
+            raise RequestError("bad_request", f"The {name} has no width or no height.", "Give them in pixels.")
+    if request.sigma2d is not None and not (request.sigma2d > 0).all():
+        raise RequestError("bad_request", "The noise of a 2D joint is not above 0.", "Give it in pixels.")
+    if joints2d is not None and (np.isinf(joints2d).any() or np.nanmax(np.abs(joints2d), initial=0) > 1e6):
+        raise RequestError("bad_joints", "A 2D joint lies far outside any picture.", "Give it in pixels.")
+    for number, low, high, what in (
+        (request.focal, 0, 1e6, "focal length (pixels)"),
+        (request.palm, 0, MAX_PALM, "palm (metres)"),
+        (request.which, 0, 100, "number of the hand"),
+    ):
+        if not low <= number <= high:
+            text = f"The {what} is {number:g}."
+            raise RequestError("bad_request", text, f"Choose one from {low} to {high:g}.")
+    if request.guidance in ("x0", "xt") or request.condition_weight != 1:
+        text = "A picture takes no condition weight and no guidance through the gradient."
+        raise RequestError("bad_request", text, "Leave them out.")

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 # Another major number is another language; a higher minor one only adds messages and fields.
-PROTOCOL = (1, 1)
+PROTOCOL = (1, 2)
 
 MAX_HEADER = 64 * 1024  # bytes of the JSON line
 MAX_PAYLOAD = 256 * 1024 * 1024  # bytes of all arrays of a frame
@@ -39,6 +39,8 @@ ERROR_CODES = {
     "no_condition": "Nothing of the hand was given to complete.",
     "bad_joints": "The joints are not those of a hand.",
     "bad_mesh": "The mesh is no hand, or no part of one.",
+    "bad_picture": "The picture is none that the engine can read.",
+    "no_hand": "No hand was found in the picture.",
     "degenerate": "The joints or vertices lie on a line or in one point, so they fix no hand.",
     "too_many": "More was asked for than the engine can do at once.",
     "wrong_topology": "The weights belong to another hand mesh.",
@@ -50,7 +52,7 @@ ERROR_CODES = {
 }
 
 # What isn't float32 among the arrays of a request.
-REQUEST_DTYPES = {"triangles": "int32", "keep": "bool"}
+REQUEST_DTYPES = {"triangles": "int32", "keep": "bool", "photo": "uint8"}
 
 # The arrays of a result: name -> (dtype, shape). n hypotheses, v vertices, f faces, m vertices of the surface
 # that was given, t frames of a motion: each the same throughout.
@@ -68,8 +70,15 @@ RESULT_ARRAYS: dict[str, tuple[str, tuple[int | str, ...]]] = {
     "bound": ("float32", ("n", "m", 3)),
     "carried": ("float32", ("n", 21, 3)),
     "covered": ("bool", ("v",)),
+    "camera": ("float32", (3,)),
+    "joints2d": ("float32", ("n", 21, 2)),
+    "given2d": ("float32", (21, 2)),
+    "sigma2d": ("float32", (21,)),
+    "box": ("float32", (4,)),
 }
-OPTIONAL_RESULT_ARRAYS = frozenset({"rotations", "motion", "bound", "carried", "covered"})
+_OF_SURFACES = {"bound", "carried", "covered"}
+_OF_PICTURES = {"camera", "joints2d", "given2d", "sigma2d", "box"}
+OPTIONAL_RESULT_ARRAYS = frozenset({"rotations", "motion"} | _OF_SURFACES | _OF_PICTURES)
 
 Message = dict[str, Any]
 Arrays = dict[str, np.ndarray]
@@ -237,7 +246,7 @@ def check_result(arrays: Arrays) -> None:
             have = f"{array.dtype.name} {list(array.shape)}"
             raise WireError(f"the result's '{name}' is {have}, not {dtype} {list(wanted)}")
         sizes.update({d: length for d, length in zip(shape, array.shape) if isinstance(d, str)})
-    for name in ("vertices", "joints", "motion", "bound"):
+    for name in ("vertices", "joints", "motion", "bound", "camera", "joints2d"):
         if name in arrays and not np.isfinite(arrays[name]).all():
             raise WireError(f"the result's {name} are not all finite")
     faces = arrays["faces"]

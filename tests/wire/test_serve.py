@@ -36,7 +36,7 @@ def test_hello_comes_before_the_engine_is_made(peer: Peers) -> None:
         ("status", "loading"),
         ("status", "ready"),
     ]
-    assert frames[0][0]["protocol"] == [1, 1] and frames[0][0]["engine"]
+    assert frames[0][0]["protocol"] == [1, 2] and frames[0][0]["engine"]
     assert frames[2][0]["name"] == "scripted" and frames[2][0]["seconds"] >= 1
 
 

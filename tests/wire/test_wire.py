@@ -48,7 +48,7 @@ def test_the_bytes_of_protocol_1_0_stay_as_they_were() -> None:
     """A change here is a new protocol: add-on and engine are updated apart from each other."""
     golden = GOLDEN.read_bytes()
     assert b"".join(encode(message, arrays) for message, arrays in golden_frames()) == golden
-    assert wire.PROTOCOL == (1, 1)
+    assert wire.PROTOCOL == (1, 2)
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 64, 1000, 1 << 20])
