@@ -50,9 +50,9 @@ def generator(name: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little"))
 
 
-def synthetic_hands(template: HandTemplate, count: int) -> TestHands:
+def synthetic_hands(template: HandTemplate, count: int, seed: str = SYNTHETIC_SEED) -> TestHands:
     """Poses of the biomechanical sampler on hands of random proportions."""
-    rng = generator(SYNTHETIC_SEED)
+    rng = generator(seed)
     angles = sample_angles(count, rng, template)
     beta, lengths = random_shapes(rng, count)
     vertices, _ = skin(template, dof.rotations(template, angles), beta, lengths)
