@@ -60,7 +60,7 @@ class SeenHands:
         return np.isfinite(self.joints2d[..., 0])
 
 
-def test_hands(
+def seen_hands(
     template: HandTemplate,
     data: Path | None = None,
     cache: Path | None = None,
