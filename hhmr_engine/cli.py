@@ -14,6 +14,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from .options import (
+    REQUEST_FIELDS,
+    add_doctor,
+    add_engine,
+    add_inpaint,
+    add_sampling,
+    add_train,
+)
 from .version import VERSION
 
 if TYPE_CHECKING:
@@ -23,10 +31,6 @@ if TYPE_CHECKING:
 
 OK, FAULT, BAD_INPUT, STOPPED = 0, 1, 2, 130
 _NOT_THE_USERS = {"internal", "out_of_memory", "cancelled_by_unload"}
-_REQUEST_FIELDS = (
-    *("side", "count", "seed", "steps", "rho", "method", "sampler", "guidance"),
-    *("condition_weight", "fit", "diverse", "jerk"),
-)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -82,81 +86,12 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("--debug", action="store_true", help="show where a fault comes from")
         return added
 
-    _add_sampling(command("generate", _generate, "make whole hands from nothing"))
-
-    inpaint = command("inpaint", _inpaint, "complete some joints, or a part of a hand's mesh")
-    text = (
-        "json or npz: joints [21,3] in metres, null or NaN = unknown, or [T,21,3] of a motion; with a scan, "
-        "its landmarks"
-    )
-    inpaint.add_argument("--joints", type=Path, metavar="FILE", help=text)
-    text = (
-        "a hand or part of one (obj, ply, glb, stl), or npz: vertices [V,3] in template order, NaN = missing"
-    )
-    inpaint.add_argument("--mesh", type=Path, metavar="FILE", help=text)
-    text = "of a motion: how much accelerations change, mm a frame cubed at hand size (default 1)"
-    inpaint.add_argument("--jerk", type=float, metavar="MM", default=argparse.SUPPRESS, help=text)
-    text = "npz: keep [V] true or false, or vertex numbers; with --mesh"
-    inpaint.add_argument("--keep", type=Path, metavar="FILE", help=text)
-    _add_sampling(inpaint)
-
-    train = command("train", _train, "train the network")
-    text = "settings (default those of the weights that ship)"
-    train.add_argument("--config", type=Path, metavar="TOML", help=text)
-    train.add_argument("--out", type=Path, required=True, help="folder of checkpoints and weights")
-    train.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
-    train.add_argument("--steps", type=int, metavar="N", help="stop after N steps, in place of the settings'")
-    train.add_argument("--minutes", type=float, metavar="M", help="stop after M minutes; --resume goes on")
-    train.add_argument("--data", type=Path, help="folder of recorded poses (default HHMR_DATA)")
-    _add_device(train)
-
-    serve = command("serve", _serve, "answer requests on stdin and stdout, for the Blender add-on")
-    _add_engine(serve)
-
-    doctor = command("doctor", _doctor, "say what the engine runs on, what is wrong and what to do")
-    doctor.add_argument("--json", action="store_true", help="for programs")
-    doctor.add_argument("--weights", type=Path, metavar="FILE", help="also look at this weight file")
+    add_sampling(command("generate", _generate, "make whole hands from nothing"))
+    add_inpaint(command("inpaint", _inpaint, "complete some joints, or a part of a hand's mesh"))
+    add_train(command("train", _train, "train the network"))
+    add_engine(command("serve", _serve, "answer requests on stdin and stdout, for the Blender add-on"))
+    add_doctor(command("doctor", _doctor, "say what the engine runs on, what is wrong and what to do"))
     return parser
-
-
-def _add_sampling(parser: argparse.ArgumentParser) -> None:
-    """Options of Request, under its own defaults: only what is given is handed on."""
-    from .request import GUIDANCES, MAX_COUNT, MAX_RHO, MAX_STEPS, METHODS, SAMPLERS, SIDES, Request
-
-    def add(*names: str, **settings: Any) -> None:
-        parser.add_argument(*names, default=argparse.SUPPRESS, **settings)
-
-    usual = Request("generate")
-    parser.add_argument("--out", required=True, metavar="X", help="writes X.npz, X.glb and X.png")
-    text = f"hypotheses, 1 to {MAX_COUNT} (default {usual.count})"
-    add("-n", "--count", type=int, metavar="N", help=text)
-    add("--seed", type=int, metavar="N", help=f"same seed, same hands (default {usual.seed})")
-    add("--side", choices=SIDES, help=f"which hand (default {usual.side}; of a scan it is found)")
-    add("--steps", type=int, metavar="N", help=f"denoising steps, 1 to {MAX_STEPS} (default {usual.steps})")
-    text = f"noise of what is given, 0 to {MAX_RHO:g} millimetres (default {usual.rho:g})"
-    add("--rho", type=float, metavar="MM", help=text)
-    add("--method", choices=METHODS, help=f"gaussian is the baseline (default {usual.method})")
-    add("--sampler", choices=SAMPLERS, help=f"default {usual.sampler}")
-    add("--guidance", choices=GUIDANCES, help=f"default {usual.guidance}")
-    text = f"classifier-free guidance: 1 takes the condition as it is (default {usual.condition_weight:g})"
-    add("--condition-weight", type=float, metavar="W", help=text)
-    add("--fit", action="store_true", help="end with a fit of the skinned hand, which gives bone rotations")
-    text = "take the first N draws, not the most different of more"
-    add("--no-diverse", dest="diverse", action="store_false", help=text)
-    _add_engine(parser)
-
-
-def _add_engine(parser: argparse.ArgumentParser) -> None:
-    _add_device(parser)
-    text = "safetensors, in place of the weights that ship"
-    parser.add_argument("--weights", type=Path, metavar="FILE", help=text)
-    parser.add_argument(
-        "--threads", type=int, metavar="N", help="processor threads (default torch's own choice)"
-    )
-
-
-def _add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, mps or auto")
 
 
 def _generate(args: argparse.Namespace) -> int:
@@ -195,7 +130,7 @@ def _sample(args: argparse.Namespace, task: str, condition: dict[str, Any]) -> i
     paths = output_paths(args.out)
     from .engine import Request
 
-    chosen = {name: getattr(args, name) for name in _REQUEST_FIELDS if hasattr(args, name)}
+    chosen = {name: getattr(args, name) for name in REQUEST_FIELDS if hasattr(args, name)}
     request = Request(task=task, **(chosen | condition))
     found = _run(_make_engine(args), request)
     try:

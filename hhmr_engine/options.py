@@ -1,0 +1,179 @@
+"""What each command of `hhmr` may be told: options and their help, nothing that takes long to import."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import Any
+
+# Options that are fields of Request under their own names: only what is given is handed on.
+REQUEST_FIELDS = (
+    *("side", "count", "seed", "steps", "rho", "method", "sampler", "guidance"),
+    *("condition_weight", "fit", "diverse", "jerk", "image", "skeleton", "augment"),
+)
+SENSOR = 36.0  # millimetres: the width that the focal length of most cameras is said for
+_X = "writes X.npz, X.glb and X.png"
+
+
+def numbers(count: int, what: str, smallest: float = -math.inf) -> Any:
+    """A type for argparse: `count` finite numbers with commas between, each above `smallest`."""
+
+    def parse(text: str) -> tuple[float, ...]:
+        try:
+            values = tuple(float(part) for part in text.split(","))
+        except ValueError:
+            values = ()
+        if len(values) != count or not all(math.isfinite(v) and v > smallest for v in values):
+            raise argparse.ArgumentTypeError(f"{text} is not {what}")
+        return values if count > 1 else values[0]
+
+    return parse
+
+
+def add_sampling(parser: argparse.ArgumentParser) -> None:
+    """Options of Request for what is known in space, under its own defaults."""
+    from .request import MAX_RHO, SIDES, Request
+
+    usual = Request("generate")
+    _add_draws(parser, _X)
+    text = f"which hand (default {usual.side}; of a scan it is found)"
+    parser.add_argument("--side", choices=SIDES, default=argparse.SUPPRESS, help=text)
+    text = f"noise of what is given, 0 to {MAX_RHO:g} millimetres (default {usual.rho:g})"
+    parser.add_argument("--rho", type=float, metavar="MM", default=argparse.SUPPRESS, help=text)
+
+
+def _add_draws(parser: argparse.ArgumentParser, out: str) -> None:
+    """How many hands are drawn, and how."""
+    from .request import GUIDANCES, MAX_COUNT, MAX_STEPS, METHODS, SAMPLERS, Request
+
+    def add(*names: str, **settings: Any) -> None:
+        parser.add_argument(*names, default=argparse.SUPPRESS, **settings)
+
+    usual = Request("generate")
+    parser.add_argument("--out", required=True, metavar="X", help=out)
+    text = f"hypotheses, 1 to {MAX_COUNT} (default {usual.count})"
+    add("-n", "--count", type=int, metavar="N", help=text)
+    add("--seed", type=int, metavar="N", help=f"same seed, same hands (default {usual.seed})")
+    add("--steps", type=int, metavar="N", help=f"denoising steps, 1 to {MAX_STEPS} (default {usual.steps})")
+    add("--method", choices=METHODS, help=f"gaussian is the baseline (default {usual.method})")
+    add("--sampler", choices=SAMPLERS, help=f"default {usual.sampler}")
+    add("--guidance", choices=GUIDANCES, help=f"default {usual.guidance}")
+    text = f"classifier-free guidance: 1 takes the condition as it is (default {usual.condition_weight:g})"
+    add("--condition-weight", type=float, metavar="W", help=text)
+    add("--fit", action="store_true", help="end with a fit of the skinned hand, which gives bone rotations")
+    text = "take the first N draws, not the most different of more"
+    add("--no-diverse", dest="diverse", action="store_false", help=text)
+    add_engine(parser)
+
+
+def add_inpaint(parser: argparse.ArgumentParser) -> None:
+    text = (
+        "json or npz: joints [21,3] in metres, null or NaN = unknown, or [T,21,3] of a motion; with a scan, "
+        "its landmarks"
+    )
+    parser.add_argument("--joints", type=Path, metavar="FILE", help=text)
+    text = (
+        "a hand or part of one (obj, ply, glb, stl), or npz: vertices [V,3] in template order, NaN = missing"
+    )
+    parser.add_argument("--mesh", type=Path, metavar="FILE", help=text)
+    text = "of a motion: how much accelerations change, mm a frame cubed at hand size (default 1)"
+    parser.add_argument("--jerk", type=float, metavar="MM", default=argparse.SUPPRESS, help=text)
+    text = "npz: keep [V] true or false, or vertex numbers; with --mesh"
+    parser.add_argument("--keep", type=Path, metavar="FILE", help=text)
+    add_sampling(parser)
+
+
+def add_reconstruct(parser: argparse.ArgumentParser) -> None:
+    text = "picture files, or folders of them"
+    parser.add_argument("photos", type=Path, nargs="+", metavar="PHOTO", help=text)
+    text = "the hand is in this box of the upright photo, in pixels; for what is not found, or to choose"
+    box = numbers(4, "X,Y,W,H in pixels: left, top, width, height")
+    parser.add_argument("--box", type=box, metavar="X,Y,W,H", help=text)
+    text = "only hand K of those found, the largest is 1 (default: all of them)"
+    parser.add_argument("--hand", type=int, metavar="K", help=text)
+    text = "json or npz, as for 'hhmr fit': joints that correct what is found in the photo"
+    parser.add_argument("--joints2d", type=Path, metavar="FILE", help=text)
+    _add_camera(parser)
+    only = parser.add_mutually_exclusive_group()
+    text = "use the photo only to find the 21 joints in it"
+    only.add_argument("--no-image", dest="image", action="store_false", default=argparse.SUPPRESS, help=text)
+    text = "do not use the 21 joints, neither as condition nor for guidance: as the paper's photo-only row"
+    only.add_argument(
+        "--no-skeleton", dest="skeleton", action="store_false", default=argparse.SUPPRESS, help=text
+    )
+    text = "the same as --guidance none"
+    parser.add_argument(
+        "--no-guidance",
+        dest="guidance",
+        action="store_const",
+        const="none",
+        default=argparse.SUPPRESS,
+        help=text,
+    )
+    text = "look at turned and scaled copies as well, and take their mean"
+    parser.add_argument("--augment", action="store_true", default=argparse.SUPPRESS, help=text)
+    text = "of a folder: do those photos again that the report says are done"
+    parser.add_argument("--again", action="store_true", help=text)
+    _add_draws(parser, f"{_X}; of a folder or several photos, the folder for their files and report.jsonl")
+
+
+def add_fit(parser: argparse.ArgumentParser) -> None:
+    text = (
+        "json or npz: joints2d [21,2] in pixels, null or NaN = unknown; also confidence [21] from 0 to 1, "
+        "image_size [2], focal in pixels"
+    )
+    parser.add_argument("--joints2d", type=Path, required=True, metavar="FILE", help=text)
+    size = numbers(2, "W,H in pixels, each above 0", 0.0)
+    text = "the picture's size in pixels (default: the file's, or the picture's)"
+    parser.add_argument("--size", type=size, metavar="W,H", help=text)
+    text = "drawn under the hand in X.png, and not used otherwise"
+    parser.add_argument("--picture", type=Path, metavar="PHOTO", help=text)
+    _add_camera(parser)
+    _add_draws(parser, _X)
+
+
+def _add_camera(parser: argparse.ArgumentParser) -> None:
+    """Of what camera, and how large the hand is: what cannot be seen in one picture."""
+    from .request import AUTO, SIDES
+
+    length = numbers(1, "a length in millimetres above 0", 0.0)
+    text = "which hand (default auto: it is found)"
+    parser.add_argument("--side", choices=(AUTO, *SIDES), default=AUTO, help=text)
+    text = "focal length of the lens (default: that of a lens as long as the picture's longer side)"
+    parser.add_argument("--focal", type=length, metavar="MM", help=text)
+    text = f"length of the sensor's longer side (default {SENSOR:g})"
+    parser.add_argument("--sensor", type=length, metavar="MM", help=text)
+    text = "from the wrist to the middle knuckle (default: an average hand's)"
+    parser.add_argument("--palm", type=length, metavar="MM", help=text)
+
+
+def add_train(parser: argparse.ArgumentParser) -> None:
+    text = "settings (default those of the weights that ship)"
+    parser.add_argument("--config", type=Path, metavar="TOML", help=text)
+    parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints and weights")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
+    parser.add_argument(
+        "--steps", type=int, metavar="N", help="stop after N steps, in place of the settings'"
+    )
+    parser.add_argument("--minutes", type=float, metavar="M", help="stop after M minutes; --resume goes on")
+    parser.add_argument("--data", type=Path, help="folder of recorded poses (default HHMR_DATA)")
+    _add_device(parser)
+
+
+def add_doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="also look at this weight file")
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    _add_device(parser)
+    text = "safetensors, in place of the weights that ship"
+    parser.add_argument("--weights", type=Path, metavar="FILE", help=text)
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="processor threads (default torch's own choice)"
+    )
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, mps or auto")
