@@ -154,7 +154,7 @@ _HAND_BLOCKS = (
     (192, 1152, 5, 1, 192),
     (192, 1152, 5, 1, 192),
 )
-_MAP14, _MAP7 = 9, 13  # the blocks behind which the feature maps are taken
+_TO_MAP14 = 10  # blocks that lead to the finer of the two feature maps; the coarser is behind the last
 
 
 class HandBlock(nn.Module):
@@ -201,22 +201,27 @@ class HandNetwork(nn.Module):
         self.landmarks = nn.Linear(1152, 63)
         self.world = nn.Linear(1152, 63)
 
-    def forward(self, crop: Tensor, features: bool = False) -> HandOutput:
+    def maps(self, crop: Tensor) -> tuple[Tensor, Tensor]:
+        """The feature maps alone: `[B, 112, 14, 14]` and `[B, 192, 7, 7]`."""
         x = F.relu6(self.stem(crop), inplace=True)
         x = self.project(F.relu6(self.depthwise(x), inplace=True))
-        maps = {}
-        for number, block in enumerate(self.blocks):
+        for block in self.blocks[:_TO_MAP14]:
             x = block(x)
-            if features and number in (_MAP14, _MAP7):
-                maps[number] = x
-        x = F.relu6(self.top_depthwise(F.relu6(self.top(x), inplace=True)), inplace=True).mean((2, 3))
+        map14 = x
+        for block in self.blocks[_TO_MAP14:]:
+            x = block(x)
+        return map14, x
+
+    def forward(self, crop: Tensor, features: bool = False) -> HandOutput:
+        map14, map7 = self.maps(crop)
+        x = F.relu6(self.top_depthwise(F.relu6(self.top(map7), inplace=True)), inplace=True).mean((2, 3))
         return HandOutput(
             self.landmarks(x).view(-1, 21, 3),
             torch.sigmoid(self.presence(x)[:, 0]),
             torch.sigmoid(self.right(x)[:, 0]),
             self.world(x).view(-1, 21, 3),
-            maps.get(_MAP14),
-            maps.get(_MAP7),
+            map14 if features else None,
+            map7 if features else None,
         )
 
 
