@@ -22,7 +22,7 @@ from .hand.frame import PalmFrame
 from .hand.intersection import SelfIntersection
 from .hand.seam import SeamBlend
 from .hand.skeleton import PARENTS
-from .hand.template import UNIT, load_template
+from .hand.template import DEFAULT_PATH, UNIT, load_template
 from .model.checkpoint import level_sizes, load_network
 from .model.graph_unet import GraphDenoiser
 from .observation import Observation, node_prior, observe_joints, observe_nothing, observe_vertices
@@ -46,17 +46,26 @@ OnStep = Callable[[int, int, np.ndarray | None], None]
 class Engine:
     """Loads the hand at once and the network at the first request that needs it (or with `warm_up`)."""
 
-    def __init__(self, device: str = "cpu", weights: Path | None = None, threads: int | None = None) -> None:
-        """weights None: those that ship. threads None: torch's own choice. ValueError for a bad device."""
+    def __init__(
+        self,
+        device: str = "cpu",
+        weights: Path | None = None,
+        threads: int | None = None,
+        template: Path | None = None,
+    ) -> None:
+        """weights, template None: those that ship. threads None: torch's own choice.
+
+        ValueError for a bad device or template.
+        """
         if threads:
             torch.set_num_threads(threads)
         flush_denormals()
         self.device = _device(device)
         self.weights = weights or DEFAULT_WEIGHTS
-        template = load_template()
+        hand = load_template(template or DEFAULT_PATH)
         sizes = level_sizes(self.weights)
-        every_vertex = sizes is not None and sizes[0] == len(template.vertices)
-        self.arrays = at_resolution(template, sizes) if sizes and every_vertex else template
+        every_vertex = sizes is not None and sizes[0] == len(hand.vertices)
+        self.arrays = at_resolution(hand, sizes) if sizes and every_vertex else hand
         self.template = self.arrays.torch(self.device)
         self.prior = node_prior(self.template)
         self.intersection = SelfIntersection(self.arrays.faces, self.arrays.weights, np.array(PARENTS))
