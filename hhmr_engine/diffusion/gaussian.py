@@ -46,6 +46,17 @@ class GaussianPrior:
         """(x - mean) projected: [...,R], such that u = coefficients / variance for a noiseless x."""
         return (x - self.mean) @ self.scaled.T
 
+    def widened(self, deviation: float, count: int) -> GaussianPrior:
+        """The same with `count` independent coordinates of mean 0 at the end: what a state has beside the mesh."""
+        rank, size = self.scaled.shape
+        basis = self.scaled.new_zeros(rank + count, size + count)
+        basis[:rank, :size] = self.scaled / self.variance.sqrt()[:, None]
+        basis[rank:, size:] = torch.eye(count).to(basis)
+        mean = torch.cat([self.mean, self.mean.new_zeros(count)])
+        return GaussianPrior(
+            mean, basis, torch.cat([self.variance, self.mean.new_full((count,), deviation**2)])
+        )
+
     def expand(self, u: Tensor) -> Tensor:
         """mean + the deviation that u [...,R] stands for."""
         return self.mean + u @ self.scaled
@@ -82,10 +93,15 @@ class GaussianPrior:
         spread = torch.linalg.solve_triangular(factor.mT, noise[..., None], upper=True)[..., 0]
         return self.expand(solve(factor, evidence.information) + spread)
 
-    def open_deviation(self, factor: Tensor) -> Tensor:
-        """Root mean square of what a posterior with this factor leaves open of x0's coordinates: [...]."""
-        deviation = torch.linalg.solve_triangular(factor, torch.diag_embed(self.variance.sqrt()), upper=False)
-        return ((deviation**2).sum((-1, -2)) / len(self.mean)).sqrt()
+    def open_deviation(self, factor: Tensor, last: int = 0) -> Tensor:
+        """Root mean square of what a posterior with this factor leaves open of x0's coordinates: [...].
+
+        Of all of them, or of the `last` ones of a widened prior.
+        """
+        first = self.rank - last if last else 0
+        columns = torch.diag_embed(self.variance.sqrt())[:, first:]
+        deviation = torch.linalg.solve_triangular(factor, columns.expand(*factor.shape[:-2], -1, -1), upper=False)
+        return ((deviation**2).sum((-1, -2)) / (last or len(self.mean))).sqrt()
 
 
 def solve(factor: Tensor, right: Tensor) -> Tensor:

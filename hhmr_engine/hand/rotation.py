@@ -26,6 +26,15 @@ def rotation_matrix(vector: Array) -> Array:
     return eye + sine * skew + cosine * (skew @ skew)
 
 
+def rotation_vector(matrix: Tensor) -> Tensor:
+    """The inverse of `rotation_matrix` for rotations [...,3,3] of less than half a turn: [...,3] radians."""
+    skew = 0.5 * (matrix - matrix.transpose(-1, -2))
+    axis = torch.stack([skew[..., 2, 1], skew[..., 0, 2], skew[..., 1, 0]], -1)
+    sine = axis.norm(dim=-1, keepdim=True)
+    cosine = 0.5 * (matrix.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True) - 1)
+    return axis * torch.where(sine > 1e-6, torch.atan2(sine, cosine) / sine.clamp_min(1e-6), 1.0)
+
+
 def procrustes(
     source: Tensor, target: Tensor, weights: Tensor, scale: bool = True
 ) -> tuple[Tensor, Tensor, Tensor]:

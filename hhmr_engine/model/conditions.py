@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from .image import ImageEncoder, PoseHead
+
 JOINTS = 21
 
 
@@ -14,17 +16,18 @@ JOINTS = 21
 class Conditions:
     """What the network is told. A missing modality is None; a missing joint has sigma = inf.
 
-    joints [B,21,3] palm frame, joint_sigma [B,21] (UNIT); joints2d [B,21,2], joint2d_sigma [B,21] (hand
-    size = 1); image [B,P,F] features of the global token and the patches, image_seen [B,P] bool; kept [B,N]
-    bool, nodes that are given.
+    joints [B,21,3] palm frame, joint_sigma [B,21], UNIT. line [B,3]: of a 2D skeleton, the unit direction of the
+    palm frame along which the camera looks, and along which nothing is known of `joints`. image [B,P,F] features
+    of a photo's patches, image_seen [B,P] bool, rotation [B,3,3] from the palm frame (as far as it is known) to
+    the photo's axes. kept [B,N] bool, nodes that are given.
     """
 
     joints: Tensor | None = None
     joint_sigma: Tensor | None = None
-    joints2d: Tensor | None = None
-    joint2d_sigma: Tensor | None = None
+    line: Tensor | None = None
     image: Tensor | None = None
     image_seen: Tensor | None = None
+    rotation: Tensor | None = None
     kept: Tensor | None = None
 
 
@@ -63,23 +66,27 @@ class ConditionEncoder(nn.Module):
         self.register_buffer("mean_joints", mean_joints, persistent=False)
         self.always = nn.Parameter(torch.zeros(1, 1, channels))
         self.skeleton3d = JointTokens(3, channels, dropout)
-        self.skeleton2d = JointTokens(2, channels, dropout)
-        self.image = nn.Linear(image_features, channels)
+        self.skeleton2d = JointTokens(6, channels, dropout)
+        self.image = ImageEncoder(image_features, channels, dropout=dropout)
+        self.pose = PoseHead(channels)
 
-    def forward(self, conditions: Conditions, batch: int) -> tuple[Tensor, Tensor]:
+    def forward(self, conditions: Conditions, batch: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens, their mask, and c_I's global token [B,C]: zeros without a photo."""
         tokens = [self.always.expand(batch, -1, -1)]
         masks = [torch.ones(batch, 1, dtype=torch.bool, device=self.always.device)]
+        whole = self.always.new_zeros(batch, self.always.shape[-1])
         if conditions.joints is not None and conditions.joint_sigma is not None:
-            deviation = torch.nan_to_num(conditions.joints - self.mean_joints) * 4
-            token, seen = self.skeleton3d(deviation, conditions.joint_sigma)
-            tokens.append(token)
-            masks.append(seen)
-        if conditions.joints2d is not None and conditions.joint2d_sigma is not None:
-            position = torch.nan_to_num(conditions.joints2d)
-            token, seen = self.skeleton2d(position, conditions.joint2d_sigma)
+            place = torch.nan_to_num(conditions.joints - self.mean_joints) * 4
+            if conditions.line is None:
+                token, seen = self.skeleton3d(place, conditions.joint_sigma)
+            else:
+                along = conditions.line[:, None].expand_as(place)
+                token, seen = self.skeleton2d(torch.cat([place, along], -1), conditions.joint_sigma)
             tokens.append(token)
             masks.append(seen)
         if conditions.image is not None and conditions.image_seen is not None:
-            tokens.append(self.image(conditions.image))
-            masks.append(conditions.image_seen)
-        return torch.cat(tokens, 1), torch.cat(masks, 1)
+            token = self.image(conditions.image, conditions.image_seen)
+            whole = token[:, 0]
+            tokens.append(token)
+            masks.append(torch.ones(token.shape[:2], dtype=torch.bool, device=token.device))
+        return torch.cat(tokens, 1), torch.cat(masks, 1), whole

@@ -4,6 +4,9 @@ Two things differ from the paper, both measured (engine.md, hand.md, docs/result
 what the linear-Gaussian posterior of x0, which has a closed form, leaves open: x0_hat = E_gauss[x0 | x_t, y]
 + s(t) f(...), with s(t) the size of what is open. And next to cross-attention, every node receives the
 visible joints that move it ("anchors"), by skinning weight.
+
+Where the hand's rotation in a camera is unknown it is part of what is diffused: three more coordinates beside
+the nodes, a rotation vector about the rotation that is told (paper: a rotation token beside the vertices).
 """
 
 from __future__ import annotations
@@ -21,7 +24,9 @@ from .blocks import GraphBlock, sinusoid
 from .conditions import ConditionEncoder, Conditions
 
 ANCHOR_FEATURES = 10
-TOKEN = 21 * 6
+TOKEN = 21 * 6 + 3 + 9  # joints and kept fingers, the line of sight, the rotation that is told
+TURN = 3  # coordinates of the rotation
+TURN_DEVIATION = 0.5  # radians: how far the truth may be from the rotation that is told
 VARIANCE = 0.075  # of a coordinate about the mean hand, UNIT squared
 FLOOR = 0.3e-3 / UNIT  # what a Gaussian leaves open even where it is sure
 
@@ -40,7 +45,7 @@ class NetworkSettings:
     anchors: bool = True
     gaussian: bool = True  # False: the network predicts x0 alone
     path: int = 768  # width of the global path; 0 leaves it out
-    image_features: int = 112
+    image_features: int = 640  # of a patch (vision/trunks.py)
 
     def __post_init__(self) -> None:
         """Raises ValueError, one sentence, for a shape that can't be built."""
@@ -84,9 +89,9 @@ class GlobalPath(nn.Module):
     modulates every block of the U-Net.
     """
 
-    def __init__(self, rank: int, time: int, width: int) -> None:
+    def __init__(self, rank: int, token: int, time: int, width: int) -> None:
         super().__init__()
-        self.first = nn.Linear(2 * rank + TOKEN + time, width)
+        self.first = nn.Linear(2 * rank + token + time, width)
         self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(4))
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(4))
         self.coefficients = nn.Linear(width, rank)
@@ -103,7 +108,10 @@ class GlobalPath(nn.Module):
 
 
 class GraphDenoiser(nn.Module):
-    """x_t [B,3N] -> x0_hat [B,3N] in the palm frame's UNIT, N nodes of the template."""
+    """x_t [B,3N] -> x0_hat [B,3N] in the palm frame's UNIT, N nodes of the template.
+
+    Or [B,3N+3] with the rotation; evidence is then about `turned`, the prior with the rotation beside the hand.
+    """
 
     anchor_weights: Tensor
 
@@ -111,6 +119,7 @@ class GraphDenoiser(nn.Module):
         """template with tensors on the CPU; prior: the posed-shape Gaussian on the template's nodes."""
         super().__init__()
         self.settings, self.prior = settings, prior
+        self.turned = prior.widened(TURN_DEVIATION, TURN)
         levels = hierarchy(template, settings.sizes)
         joints = template.regressor @ template.basis_mean
         self.encoder = ConditionEncoder(joints, settings.tokens, settings.dropout, settings.image_features)
@@ -118,7 +127,8 @@ class GraphDenoiser(nn.Module):
         time = settings.widths[0] * 2
         self.time = nn.Sequential(nn.Linear(time, time), nn.GELU(), nn.Linear(time, time))
         self.inputs = NodeLinear(settings.sizes[0], 3 + 3 + ANCHOR_FEATURES + 1, settings.widths[0])
-        self.path = GlobalPath(prior.rank, time, settings.path) if settings.path else None
+        told = TOKEN + settings.tokens
+        self.path = GlobalPath(prior.rank + TURN, told, time, settings.path) if settings.path else None
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         self.narrow, self.widen = nn.ModuleList(), nn.ModuleList()
         pairs = zip(settings.widths, settings.widths[1:], strict=False)
@@ -146,20 +156,32 @@ class GraphDenoiser(nn.Module):
 
     def encode(self, conditions: Conditions, batch: int) -> Encoded:
         """Tokens, anchors and every block's keys and values; batch = 1 serves all hypotheses of a request."""
-        tokens, mask = self.encoder(conditions, batch)
+        tokens, mask, whole = self.encoder(conditions, batch)
         memories = [block.attend_cross.memory(tokens) for block in self.blocks]
         anchors = self._anchors(conditions, batch)
-        return Encoded(anchors, self.token(conditions, batch), memories, mask)
+        return Encoded(anchors, self.token(conditions, whole), memories, mask)
 
-    def token(self, conditions: Conditions, batch: int) -> Tensor:
-        """Visible joints, their noise, and the share of each finger's nodes that is given: [B,TOKEN]."""
-        token = self.anchor_weights.new_zeros(batch, TOKEN)
+    def token(self, conditions: Conditions, whole: Tensor) -> Tensor:
+        """What the global path is told: [B,TOKEN+C] with `whole` [B,C], the photo's global token.
+
+        Visible joints, their noise, the share of each joint's nodes that is given, the line of sight, the
+        rotation in the photo.
+        """
+        token = whole.new_zeros(len(whole), TOKEN)
         if conditions.joints is not None and conditions.joint_sigma is not None:
-            token[:, :-21] = joint_features(conditions, self.encoder.mean_joints).flatten(1)
+            token[:, :105] = joint_features(conditions, self.encoder.mean_joints).flatten(1)
         if conditions.kept is not None:
             near = self.anchor_weights[0]
-            token[:, -21:] = conditions.kept.to(token.dtype) @ (near / near.sum(0).clamp_min(1e-6))
-        return token
+            token[:, 105:126] = conditions.kept.to(token.dtype) @ (near / near.sum(0).clamp_min(1e-6))
+        if conditions.line is not None:
+            token[:, 126:129] = conditions.line
+        if conditions.rotation is not None:
+            token[:, 129:] = conditions.rotation.flatten(1)
+        return torch.cat([token, whole], -1)
+
+    def _prior(self, x: Tensor) -> GaussianPrior:
+        """The prior of states like x: of hands alone, or with a rotation beside them."""
+        return self.prior if x.shape[-1] == len(self.prior.mean) else self.turned
 
     def _anchors(self, conditions: Conditions, batch: int) -> Tensor:
         """Per node: deviation and visibility of the joints that move it, and whether it is given."""
@@ -175,36 +197,44 @@ class GraphDenoiser(nn.Module):
         return anchors
 
     def forward(self, x: Tensor, alpha_bar: Tensor, encoded: Encoded, evidence: Evidence) -> Tensor:
-        """x [B,3N]; alpha_bar [B] or a scalar for the whole batch; evidence for the batch or one for each."""
+        """x [B,3N] (or [B,3N+3]); alpha_bar [B] or a scalar for the whole batch; evidence for the batch or one
+        for each."""
         level = alpha_bar.clamp(1e-7, 1 - 1e-5)
-        factor = self.prior.factor(level, evidence)
+        prior = self._prior(x)
+        factor = prior.factor(level, evidence)
         base, whole, time = self.glance(x, level, encoded.token, evidence, factor)
         scale_in = (1 - level + level * VARIANCE).rsqrt()[..., None]
-        noisy = (x - level.sqrt()[..., None] * self.prior.mean) * scale_in
-        shape = base - self.prior.mean + whole
-        features = torch.cat([noisy.unflatten(-1, (-1, 3)), shape.unflatten(-1, (-1, 3)) * 4], -1)
-        residual = self._unet(features, time, encoded)
-        return base + whole + open_scale(self.prior, factor)[..., None] * residual.flatten(1)
+        noisy = (x - level.sqrt()[..., None] * prior.mean) * scale_in
+        shape = base - prior.mean + whole
+        nodes = len(self.prior.mean)
+        parts = (noisy[:, :nodes], shape[:, :nodes] * 4)
+        features = torch.cat([part.unflatten(-1, (-1, 3)) for part in parts], -1)
+        residual = self._unet(features, time, encoded).flatten(1)
+        residual = nn.functional.pad(residual, (0, x.shape[-1] - nodes))
+        return base + whole + open_scale(prior, factor)[..., None] * residual
 
     def glance(
         self, x: Tensor, level: Tensor, token: Tensor, evidence: Evidence, factor: Tensor
     ) -> tuple[Tensor, Tensor | float, Tensor]:
         """The Gaussian estimate [B,3N], the global path's correction of it, the embedding for the blocks."""
-        base = self.prior.mean.expand_as(x)
+        prior = self._prior(x)
+        base = prior.mean.expand_as(x)
         if self.settings.gaussian:
-            base = self.prior.denoise(x, level, evidence, factor)
+            base = prior.denoise(x, level, evidence, factor)
         log_snr = torch.logit(level).expand(len(x))
         time = self.time(sinusoid(log_snr, self.settings.widths[0] * 2))
         if self.path is None:
             return base, 0.0, time
-        variance = self.prior.variance
+        variance = prior.variance
         signal = level.sqrt()[..., None]
-        seen = self.prior.coefficients(x - signal * self.prior.mean + self.prior.mean) / variance.sqrt()
+        seen = prior.coefficients(x - signal * prior.mean + prior.mean) / variance.sqrt()
         seen = seen * (1 + level[..., None] * (variance - 1)).rsqrt()
-        estimate = self.prior.coefficients(base) / variance
-        told = torch.cat([seen, estimate], -1)
+        estimate = prior.coefficients(base) / variance
+        absent = self.turned.rank - prior.rank
+        told = torch.cat([nn.functional.pad(part, (0, absent)) for part in (seen, estimate)], -1)
         coefficients, time = self.path(told, token.expand(len(x), -1), time)
-        return base, posterior_deviation(factor, coefficients) @ self.prior.scaled, time
+        coefficients = coefficients[:, : prior.rank]
+        return base, posterior_deviation(factor, coefficients) @ prior.scaled, time
 
     def _unet(self, features: Tensor, time: Tensor, encoded: Encoded) -> Tensor:
         anchors = encoded.anchors.expand(len(features), -1, -1)

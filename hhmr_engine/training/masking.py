@@ -20,7 +20,6 @@ class MaskSettings:
 
     unconditional: float = 0.12  # all conditions masked at once
     mesh: float = 0.2  # the condition is a part of the mesh, with the joints in it
-    skeleton2d: float = 0.0  # beside the 3D skeleton or instead of it (half each)
     finger: float = 0.3  # each finger masked
     joint: float = 0.12  # share of samples whose joints are masked one by one, half of them each
     noisy: float = 0.5  # share of samples with joint noise
@@ -65,11 +64,6 @@ class Masker:
         joints, nodes = self._moved(joints + noise, nodes, generator)
         joint_sigma = torch.where(seen, sigma.clamp_min(REGRESSION_NOISE)[:, None], torch.inf)
         node_sigma = torch.where(kept, sigma.clamp_min(REGRESSION_NOISE)[:, None], torch.inf)
-        told2d: dict[str, Tensor] = {}
-        if s.skeleton2d:
-            two = chance(s.skeleton2d) & ~nothing
-            told2d = self._projected(joints, torch.where(two[:, None], joint_sigma, torch.inf), generator)
-            joint_sigma = torch.where((two & chance(0.5))[:, None], torch.inf, joint_sigma)
         # A kept mesh speaks for its joints: they are tokens for the network, but no evidence of their own.
         told = torch.where(mesh[:, None], torch.inf, joint_sigma)
         evidence = self.joint_points.evidence(joints, told)
@@ -77,7 +71,7 @@ class Masker:
         of_mesh = self.node_points.evidence(nodes[rows], node_sigma[rows])
         evidence.precision[rows] += of_mesh.precision
         evidence.information[rows] += of_mesh.information
-        return Conditions(joints=joints, joint_sigma=joint_sigma, kept=kept, **told2d), evidence
+        return Conditions(joints=joints, joint_sigma=joint_sigma, kept=kept), evidence
 
     def _noise(self, batch: int, generator: torch.Generator) -> Tensor:
         low, high = (torch.log(torch.tensor(v * 1e-3 / UNIT)) for v in self.settings.noise)
@@ -104,13 +98,3 @@ class Masker:
         unit = torch.tensor([1e-3 / UNIT] * 3 + [0.0175] * 3 + [0.005])
         off = torch.randn(len(joints), 7, generator=generator) * unit * size
         return tuple(p + (frame_jacobian(p) @ off[:, None, :, None])[..., 0] for p in (joints, nodes))  # type: ignore
-
-    def _projected(self, joints: Tensor, sigma: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """Weak-perspective 2D joints from a random direction; the seen ones set the centre and the size."""
-        seen = torch.isfinite(sigma)[..., None]
-        count = seen.sum(1, keepdim=True).clamp_min(1)
-        turn = torch.linalg.qr(torch.randn(len(joints), 3, 3, generator=generator))[0]
-        flat = (joints @ turn)[..., :2]
-        flat = flat - (flat * seen).sum(1, keepdim=True) / count
-        size = ((flat**2 * seen).sum((1, 2)) / (2 * count[:, 0, 0])).sqrt()[:, None].clamp_min(1e-2)
-        return {"joints2d": flat / size[..., None], "joint2d_sigma": sigma / size}

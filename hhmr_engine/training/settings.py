@@ -13,6 +13,7 @@ from ..data.hands import StreamSettings
 from ..model.graph_unet import NetworkSettings
 from .losses import LossSettings
 from .masking import MaskSettings
+from .seeing import ViewSettings
 
 T = TypeVar("T")
 
@@ -53,6 +54,7 @@ class TrainSettings:
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     losses: LossSettings = field(default_factory=LossSettings)
     masks: MaskSettings = field(default_factory=MaskSettings)
+    views: ViewSettings = field(default_factory=ViewSettings)
     stream: StreamSettings = field(default_factory=StreamSettings)
 
     def __post_init__(self) -> None:

@@ -18,16 +18,18 @@ from tqdm import tqdm
 from ..arithmetic import flush_denormals
 from ..data.hands import HandStream
 from ..data.retarget import load_poses
-from ..diffusion.gaussian import Evidence
+from ..diffusion.gaussian import Evidence, GaussianPrior
 from ..diffusion.schedule import Schedule
 from ..hand.build import at_resolution
 from ..hand.template import HandTemplate, load_template
 from ..model.checkpoint import save_network
 from ..model.conditions import Conditions
-from ..model.graph_unet import GraphDenoiser, open_scale
+from ..model.graph_unet import TURN, TURN_DEVIATION, GraphDenoiser, open_scale
 from ..observation import node_prior
+from ..view import JointCamera
 from .losses import Losses
 from .masking import Masker
+from .seeing import Viewer
 from .settings import OptimiserSettings, TrainSettings, to_json
 
 SAVE_SECONDS = 120
@@ -47,6 +49,8 @@ class Trainer:
         recordings = load_poses(self.template, data, data_cache()) if data and settings.recordings else []
         self.stream = HandStream(self.template, recordings, settings.stream, settings.seed)
         self.masker = Masker(tensors, node_prior(tensors), settings.masks)
+        camera = JointCamera(tensors, node_prior(tensors).widened(TURN_DEVIATION, TURN))
+        self.viewer = Viewer(camera, settings.views)
         there = self.template.torch(device)
         self.prior = node_prior(there)
         self.nodes = there.nodes
@@ -73,33 +77,87 @@ class Trainer:
         """One batch; returns the weighted loss terms."""
         s = self.settings
         first = self.done < s.path.steps
-        size = s.path.batch if first else s.batch
+        seen = torch.rand((), generator=self.generator) < s.views.share
         if first:
-            nodes, joints = self.stream.next_nodes(size)
-            conditions, evidence = self.masker.tell(joints, nodes, self.generator)
+            terms = self._glance_at_views() if seen else self._glance()
         else:
-            vertices = self.stream.next(size)
-            nodes = vertices[:, self.masker.template.nodes]
-            conditions, evidence = self.masker(vertices, self.generator)
-        t = torch.rand(size, generator=self.generator)
-        noise = torch.randn(size, 3 * len(self.nodes), generator=self.generator)
-        nodes, t, noise = (x.to(self.device) for x in (nodes, t, noise))
-        conditions, evidence = _to(conditions, self.device), _to(evidence, self.device)
-        level = self.schedule.alpha_bar(t).clamp(1e-7, 1 - 1e-5)
-        x0 = nodes.flatten(1)
-        x = level.sqrt()[:, None] * x0 + (1 - level).sqrt()[:, None] * noise
-        with torch.no_grad():
-            factor = self.prior.factor(level, evidence)
-            unit = open_scale(self.prior, factor)
-        if first:
-            token = self.network.token(conditions, size)
-            base, whole, _ = self.network.glance(x, level, token, evidence, factor)
-            terms = {"path": 0.5 * (((base + whole - x0) / unit[:, None]) ** 2).mean()}
-        else:
-            x0_hat = self.network(x, level, self.network.encode(conditions, size), evidence)
-            terms = self.losses(x0_hat, vertices.to(self.device), unit)
+            terms = self._whole_network_on_views() if seen else self._whole_network()
         self._descend(torch.stack(list(terms.values())).sum())
         return {key: value.item() for key, value in terms.items()}
+
+    def _glance(self) -> dict[str, Tensor]:
+        """The global path alone, told joints or a part of the mesh."""
+        size = self.settings.path.batch
+        nodes, joints = self.stream.next_nodes(size)
+        conditions, evidence = self._there(*self.masker.tell(joints, nodes, self.generator))
+        x0, x, level = self._noised(nodes.flatten(1))
+        factor, unit = self._open(self.prior, level, evidence)
+        whole = self.network.encoder.always.new_zeros(size, self.settings.network.tokens)
+        base, more, _ = self.network.glance(x, level, self.network.token(conditions, whole), evidence, factor)
+        return {"path": 0.5 * (((base + more - x0) / unit[:, None]) ** 2).mean()}
+
+    def _glance_at_views(self) -> dict[str, Tensor]:
+        """The global path alone, told a 2D skeleton; each hand at several noise levels."""
+        s = self.settings
+        nodes, joints = self.stream.next_nodes(s.path.batch // s.views.draws)
+        x0, conditions, evidence = self._seen(nodes, joints)
+        rows = torch.arange(len(x0), device=x0.device).repeat(s.views.draws)
+        conditions, evidence = _rows(conditions, rows), _rows(evidence, rows)
+        x0, x, level = self._noised(x0[rows])
+        factor, unit = self._open(self.network.turned, level, evidence)
+        whole = x0.new_zeros(len(rows), s.network.tokens)
+        base, more, _ = self.network.glance(x, level, self.network.token(conditions, whole), evidence, factor)
+        return self._of_views(base + more - x0, factor, unit)
+
+    def _of_views(self, error: Tensor, factor: Tensor, unit: Tensor) -> dict[str, Tensor]:
+        turn = self.network.turned.open_deviation(factor, TURN).clamp_min(1e-3)
+        return {
+            "view_path": 0.5 * ((error[:, :-TURN] / unit[:, None]) ** 2).mean(),
+            "turn": self.settings.views.turn_weight * ((error[:, -TURN:] / turn[:, None]) ** 2).mean(),
+        }
+
+    def _seen(self, nodes: Tensor, joints: Tensor) -> tuple[Tensor, Conditions, Evidence]:
+        """States [b,3N+3], conditions and evidence of those hands whose view was found."""
+        seen = self.viewer.see(joints, self.generator)
+        rows = seen.usable.nonzero()[:, 0]
+        x0 = torch.cat([nodes.flatten(1), seen.turn], 1)[rows].to(self.device)
+        return x0, *self._there(_rows(seen.conditions, rows), _rows(seen.evidence, rows))
+
+    def _whole_network(self) -> dict[str, Tensor]:
+        vertices = self.stream.next(self.settings.batch)
+        conditions, evidence = self._there(*self.masker(vertices, self.generator))
+        x0, x, level = self._noised(vertices[:, self.masker.template.nodes].flatten(1))
+        _, unit = self._open(self.prior, level, evidence)
+        x0_hat = self.network(x, level, self.network.encode(conditions, len(x)), evidence)
+        return self.losses(x0_hat, vertices.to(self.device), unit)
+
+    def _whole_network_on_views(self) -> dict[str, Tensor]:
+        """Its nodes alone: normals and edges are learnt where the frame is known."""
+        vertices = self.stream.next(self.settings.batch)
+        nodes = vertices[:, self.masker.template.nodes]
+        x0, conditions, evidence = self._seen(nodes, self.masker.template.regressor @ vertices)
+        x0, x, level = self._noised(x0)
+        factor, unit = self._open(self.network.turned, level, evidence)
+        x0_hat = self.network(x, level, self.network.encode(conditions, len(x)), evidence)
+        return self._of_views(x0_hat - x0, factor, unit)
+
+    def _noised(self, x0: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """States [B,P] where the network runs, the same with noise, and alpha_bar [B]."""
+        t = torch.rand(len(x0), generator=self.generator)
+        noise = torch.randn(x0.shape, generator=self.generator)
+        x0, t, noise = (value.to(self.device) for value in (x0, t, noise))
+        level = self.schedule.alpha_bar(t).clamp(1e-7, 1 - 1e-5)
+        return x0, level.sqrt()[:, None] * x0 + (1 - level).sqrt()[:, None] * noise, level
+
+    def _there(self, conditions: Conditions, evidence: Evidence) -> tuple[Conditions, Evidence]:
+        """Both where the network runs."""
+        return _to(conditions, self.device), _to(evidence, self.device)
+
+    @torch.no_grad()
+    def _open(self, prior: GaussianPrior, level: Tensor, evidence: Evidence) -> tuple[Tensor, Tensor]:
+        """The posterior's factor, and the unit of the loss: what it leaves open."""
+        factor = prior.factor(level, evidence)
+        return factor, open_scale(prior, factor)
 
     def _descend(self, loss: Tensor) -> None:
         s, o = self.settings, self.settings.optimiser
@@ -231,6 +289,11 @@ def data_cache() -> Path:
 def _part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
     prefix = name + "/"
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _rows(value: Any, rows: Tensor) -> Any:
+    """Some rows of Conditions or Evidence."""
+    return replace(value, **{k: v[rows] for k, v in vars(value).items() if v is not None})
 
 
 def _to(value: Any, device: torch.device) -> Any:

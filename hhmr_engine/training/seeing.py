@@ -1,0 +1,121 @@
+"""Hands before cameras for training: 2D skeletons with noise and hidden fingers, and the view one starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..diffusion.gaussian import Evidence
+from ..hand.rotation import rotation_matrix, rotation_vector
+from ..hand.skeleton import FINGER_JOINTS
+from ..model.conditions import Conditions
+from ..model.graph_unet import TURN_DEVIATION
+from ..view import JointCamera, View, project
+
+FAR = 1.0  # radians: a start this far from the truth is another answer, not to be learnt from
+
+
+@dataclass(frozen=True)
+class ViewSettings:
+    """What cameras see; noise in parts of the hand's size in the picture."""
+
+    share: float = 0.5  # of the steps whose condition is a 2D skeleton
+    distance: tuple[float, float] = (20.0, 120.0)  # from the camera in UNIT, log-uniform: 5 to 30 hand lengths
+    noise: tuple[float, float] = (0.004, 0.04)  # log-uniform
+    bad_finger: float = 0.2  # share of hands one finger of which is off by 5 to 10 %, and not said to be
+    finger: float = 0.15  # each finger hidden
+    joint: float = 0.3  # share of hands whose joints are hidden one by one, a third of them
+    start: float = 0.25  # radians: from where the view is fitted
+    rounds: int = 6  # of the fit
+    turn_weight: float = 0.1  # of the loss of the rotation
+    draws: int = 3  # noise levels for each hand that is fitted
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Hands [B] as the network meets them: the rotation vector from the view that is told to the true one."""
+
+    turn: Tensor  # [B,3] radians
+    conditions: Conditions
+    evidence: Evidence
+    usable: Tensor  # [B] bool: the view is near enough the truth
+
+
+class Viewer:
+    """Draws views of posed hands and what is told of them."""
+
+    def __init__(self, camera: JointCamera, settings: ViewSettings) -> None:
+        self.settings, self.camera = settings, camera
+
+    def views(self, count: int, generator: torch.Generator) -> View:
+        """Cameras all round, the hand somewhere near the middle of the picture."""
+        low, high = self.settings.distance
+        q = torch.nn.functional.normalize(torch.randn(count, 4, generator=generator), dim=-1)
+        depth = low * (high / low) ** torch.rand(count, 1, generator=generator)
+        aside = 0.3 * (2 * torch.rand(count, 2, generator=generator) - 1)
+        return View(from_quaternion(q), torch.cat([aside, torch.ones(count, 1)], -1) * depth)
+
+    def see(self, joints: Tensor, generator: torch.Generator) -> Seen:
+        """joints [B,21,3] palm frame: seen from random views."""
+        true = self.views(len(joints), generator)
+        target, sigma = self.skeleton(project(true.place(joints)), generator)
+        return self.told(true, target, sigma, generator)
+
+    def told(self, true: View, target: Tensor, sigma: Tensor, generator: torch.Generator) -> Seen:
+        """What a 2D skeleton [B,21,2] (image coordinates, NaN = hidden) with noise sigma [B,21] tells."""
+        off = self.settings.start * torch.randn(len(target), 3, generator=generator)
+        start = View(true.rotation @ rotation_matrix(off), true.position)
+        u = target.new_zeros(len(target), self.camera.prior.rank)
+        view, u, _ = self.camera.fit(start, u, target, sigma, self.settings.rounds)
+        place, noise, line = self.camera.on_lines_of_sight(view, u, target, sigma)
+        evidence = self.camera.evidence(view, u, target, sigma)
+        turn = rotation_vector(view.rotation.mT @ true.rotation)
+        conditions = Conditions(joints=place, joint_sigma=noise, line=line)
+        return Seen(turn, conditions, evidence, turn.norm(dim=1) < FAR)
+
+    def guessed(self, true: View, generator: torch.Generator) -> Seen:
+        """What a photo alone tells: nothing but a rotation that is more or less right."""
+        count = len(true)
+        size = TURN_DEVIATION * torch.rand(count, 1, generator=generator)
+        turn = size * torch.randn(count, 3, generator=generator)
+        rotation = true.rotation @ rotation_matrix(turn).mT
+        nothing = self.camera.prior.nothing()
+        many = Evidence(*(part.expand(count, *part.shape) for part in (nothing.precision, nothing.information)))
+        return Seen(turn, Conditions(line=rotation[:, 2]), many, turn.norm(dim=1) < FAR)
+
+    def skeleton(self, exact: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Exact image coordinates [B,21,2] to those with noise, NaN where hidden, and the noise that is told."""
+        s, count = self.settings, len(exact)
+
+        def chance(p: float, *shape: int) -> Tensor:
+            return torch.rand(count, *shape, generator=generator) < p
+
+        size = (exact.amax(1) - exact.amin(1)).amax(1)[:, None]  # [B,1]
+        low, high = s.noise
+        sigma = size * low * (high / low) ** torch.rand(count, 1, generator=generator)
+        sigma = sigma.expand(-1, 21)
+        target = exact + sigma[..., None] * torch.randn(exact.shape, generator=generator)
+        hidden, bad = chance(s.finger, 5), torch.randint(0, 5, (count,), generator=generator)
+        worse = size * (0.05 + 0.05 * torch.rand(count, 1, generator=generator)) * chance(s.bad_finger, 1)
+        unseen = chance(0.33, 21) & chance(s.joint, 1)
+        knuckle = chance(0.5, 1)
+        for i, joints in enumerate(FINGER_JOINTS.values()):
+            unseen[:, joints[0]] |= hidden[:, i] & ~knuckle[:, 0]
+            unseen[:, joints[1:]] |= hidden[:, i, None]
+            wrong = worse[..., None] * torch.randn(count, 4, 2, generator=generator)
+            target[:, joints] += wrong * (bad == i)[:, None, None]
+        enough = (~unseen).sum(1, keepdim=True) >= 6
+        return torch.where((unseen & enough)[..., None], torch.nan, target), sigma
+
+
+def from_quaternion(q: Tensor) -> Tensor:
+    """Unit quaternions [...,4] (w, x, y, z) to rotations [...,3,3]."""
+    w, x, y, z = q.unbind(-1)
+    rows = [
+        *(1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
+        *(2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
+        *(2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
+    ]
+    return torch.stack(rows, -1).unflatten(-1, (3, 3))
