@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _FLOAT32 = 5126  # glTF's componentType
 WHOLE = 0.9  # of the template: a mesh that covers so much of it has every finger
+_OF_SURFACE_AND_MOTION = ("rotations", "motion", "moving", "bound", "carried", "covered", "kept")
+_OF_PICTURE = ("camera", "joints2d", "given2d", "sigma2d", "box")
 _SKIN = (0.76, 0.42, 0.30, 1.0)  # linear
 
 
@@ -30,15 +32,22 @@ def npz_bytes(found: Hypotheses) -> bytes:
     `joints` are those of the frame in the middle; of a hand of another topology `bound [n, M, 3]`, its own
     vertices, `carried [n, 21, 3]`, the joints that were given with it, `covered [V]`, which template vertices
     lie on it, and `kept [V]`, on what was kept of it.
+
+    Of a picture, in its pixels: `camera [3]`, focal length and principal point x, y; `joints2d [n, 21, 2]`,
+    where it sees the hands' joints; `given2d [21, 2]` and `sigma2d [21]`, the 2D skeleton and its noise;
+    `box [4]`, x, y, width and height. What is in space is in Blender's camera axes then (x right, y up, the
+    camera at the origin looks along -z), and `translation [n, 3]` is where the wrists are.
     """
     arrays: dict[str, Any] = {
         name: np.asarray(getattr(found, name), np.float32)
         for name in ("vertices", "joints", "residual", "self_intersection", "score", "spread")
     }
     arrays |= {name: np.asarray(getattr(found, name), np.int32) for name in ("faces", "draw")}
-    for name in ("rotations", "motion", "moving", "bound", "carried", "covered", "kept"):
+    for name in (*_OF_SURFACE_AND_MOTION, *_OF_PICTURE):
         if getattr(found, name) is not None:
             arrays[name] = getattr(found, name)
+    if found.camera is not None:
+        arrays["translation"] = arrays["joints"][:, 0]
     buffer = io.BytesIO()
     np.savez(buffer, seed=np.int64(found.seed), side=np.str_(found.side), **arrays)
     return buffer.getvalue()

@@ -6,6 +6,7 @@ import json
 import os
 import zipfile
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from .hand.skeleton import JOINT_NAMES
 SUFFIXES = (".npz", ".glb", ".png")
 SURFACES = (".obj", ".ply", ".glb", ".gltf", ".stl", ".off")
 _MAX_BYTES = 256 * 1024 * 1024
+NOISE_2D = 0.015  # of the hand's size: a 2D joint that is fully believed
+_LEAST_CONFIDENCE = 0.1
 
 
 def read_joints(path: Path) -> NDArray[np.float32]:
@@ -28,17 +31,92 @@ def read_joints(path: Path) -> NDArray[np.float32]:
             f"'joints' in {path} must be 21 joints of 3 coordinates, of one frame or of several, and is "
             f"{_shape(joints)}: write unknown joints as null or NaN."
         )
+    _check_known(joints, path)
+    return joints
+
+
+def _check_known(joints: NDArray, path: Path) -> None:
+    """InputError where a joint has only some of its coordinates, or none is known."""
     unknown = np.isnan(joints)
     partly = unknown.any(-1) & ~unknown.all(-1)
     if partly.any():
         joint = int(np.argwhere(partly)[0, -1])
         raise InputError(
             f"Joint {joint} ({JOINT_NAMES[joint]}) in {path} has only some of its coordinates: "
-            "give all three or none."
+            f"give all {'three' if joints.shape[-1] == 3 else 'two'} or none."
         )
     if unknown.all():
         raise InputError(f"No joint in {path} is known: give at least a few, or use 'hhmr generate'.")
-    return joints
+
+
+@dataclass(frozen=True)
+class Skeleton2d:
+    """A file's 2D skeleton. NaN: unknown; None: not said."""
+
+    joints2d: NDArray[np.float32]  # [21, 2] pixels
+    sigma2d: NDArray[np.float32] | None = None  # [21] pixels
+    size: NDArray[np.float32] | None = None  # [2] width and height of the picture
+    focal: float | None = None  # pixels
+
+
+def read_skeleton2d(path: Path) -> Skeleton2d:
+    """`joints2d [21, 2]` in pixels from json or npz, and where they are there `confidence [21]`,
+    `image_size [2]` and `focal` in pixels.
+
+    A joint of confidence c, 0 to 1, is believed within 1.5 % of the hand's size / max(c, 0.1); of confidence
+    0 it is unknown. The hand's size is the longer side of the known joints' bounding box.
+    """
+    arrays = _read_arrays(path, "joints2d", (2,), ("confidence", "image_size", "focal"))
+    joints = _finite_or_nan(arrays["joints2d"], path, "joints2d", "pixels")
+    if joints.shape != (21, 2):
+        raise InputError(
+            f"'joints2d' in {path} must be 21 joints of 2 coordinates, and is {_shape(joints)}: "
+            "write unknown joints as null or NaN."
+        )
+    size = focal = sigma = None
+    if "image_size" in arrays:
+        size = _positive(arrays["image_size"], path, "image_size", (2,), "width and height in pixels")
+    if "focal" in arrays:
+        focal = float(_positive(arrays["focal"], path, "focal", (), "the focal length in pixels"))
+    if "confidence" in arrays:
+        confidence = _confidence(arrays["confidence"], path)
+        joints[confidence == 0.0] = np.nan
+        _check_known(joints, path)
+        sigma = NOISE_2D * _extent(joints) / np.maximum(confidence, _LEAST_CONFIDENCE)
+    _check_known(joints, path)
+    return Skeleton2d(joints, sigma, size, focal)
+
+
+def _extent(joints2d: NDArray) -> float:
+    """The longer side of the known joints' bounding box, a pixel at least."""
+    return max(float((np.nanmax(joints2d, 0) - np.nanmin(joints2d, 0)).max()), 1.0)
+
+
+def _confidence(array: NDArray, path: Path) -> NDArray[np.float32]:
+    """`[21]` from 0 to 1; unknown is 0."""
+    confidence = np.nan_to_num(_finite_or_nan(array, path, "confidence", "numbers from 0 to 1"))
+    if confidence.shape != (21,):
+        raise InputError(
+            f"'confidence' in {path} must be 21 numbers, and is {_shape(confidence)}: "
+            "give one for each joint."
+        )
+    wrong = np.flatnonzero((confidence < 0) | (confidence > 1))
+    if len(wrong):
+        raise InputError(
+            f"The confidence of joint {wrong[0]} ({JOINT_NAMES[wrong[0]]}) in {path} is "
+            f"{confidence[wrong[0]]:g}: write numbers from 0 to 1."
+        )
+    return confidence
+
+
+def _positive(
+    array: NDArray, path: Path, name: str, shape: tuple[int, ...], what: str
+) -> NDArray[np.float32]:
+    array = _finite_or_nan(array, path, name, what)
+    if array.shape != shape or not (array > 0).all():
+        found = array.tolist() if array.shape == shape else _shape(array)
+        raise InputError(f"'{name}' in {path} must be {what}, and is {found}: correct it, or leave it out.")
+    return array
 
 
 def read_surface(
@@ -115,12 +193,19 @@ def _read_keep(path: Path, count: int) -> NDArray[np.bool_]:
 
 def _read_array(path: Path, name: str) -> NDArray:
     """The array of that name from an npz file, or from a json object (or a bare json list)."""
+    return _read_arrays(path, name)[name]
+
+
+def _read_arrays(
+    path: Path, name: str, row: tuple[int, ...] = (3,), others: tuple[str, ...] = ()
+) -> dict[str, NDArray]:
+    """The array of that name, of rows of that shape, and those of the others that are there."""
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise InputError(f"{path} is larger than {_MAX_BYTES >> 20} MiB: give one hand only.")
         if path.suffix.lower() == ".npz":
-            return _from_npz(path, name)
-        return _from_json(json.loads(path.read_text("utf-8-sig")), path, name)
+            return _from_npz(path, name, others)
+        return _from_json(json.loads(path.read_text("utf-8-sig")), path, name, row, others)
     except FileNotFoundError:
         raise InputError(f"There is no file {path}: check the name.") from None
     except OSError as exc:
@@ -137,7 +222,7 @@ def _read_array(path: Path, name: str) -> NDArray:
 _UNREADABLE = (ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 
 
-def _from_npz(path: Path, name: str) -> NDArray:
+def _from_npz(path: Path, name: str, others: tuple[str, ...]) -> dict[str, NDArray]:
     try:
         data = np.load(path, allow_pickle=False)
         if isinstance(data, np.ndarray):
@@ -146,28 +231,35 @@ def _from_npz(path: Path, name: str) -> NDArray:
             if name not in data.files:
                 found = ", ".join(data.files[:8]) or "nothing"
                 raise InputError(f"{path} has no '{name}' (it holds {found}): save the array by that name.")
-            return data[name]
+            return {wanted: data[wanted] for wanted in (name, *others) if wanted in data.files}
     except _UNREADABLE as exc:
         raise InputError(
             f"{path} is not a readable npz file of plain numbers ({exc}): write it again."
         ) from exc
 
 
-def _from_json(value: Any, path: Path, name: str) -> NDArray:
+def _from_json(
+    value: Any, path: Path, name: str, row: tuple[int, ...], others: tuple[str, ...]
+) -> dict[str, NDArray]:
+    rest: dict[str, Any] = {}
     if isinstance(value, dict):
         if name not in value:
             found = ", ".join(list(value)[:8]) or "nothing"
             raise InputError(f"{path} has no '{name}' (it holds {found}): write the joints by that name.")
+        rest = {other: value[other] for other in others if value.get(other) is not None}
         value = value[name]
     if isinstance(value, list):
-        frames = any(isinstance(row, list) and len(row) == 21 for row in value)
-        value = [_filled(row, (21, 3) if frames else (3,)) for row in value]
-    try:
-        return np.array(value, np.float64)  # None becomes NaN
-    except (TypeError, ValueError, OverflowError):
-        raise InputError(
-            f"'{name}' in {path} must be 21 lists of 3 numbers: write unknown joints as null."
-        ) from None
+        frames = any(isinstance(part, list) and len(part) == 21 for part in value)
+        value = [_filled(part, (21, *row) if frames else row) for part in value]
+    arrays = {}
+    for wanted, array in ({name: value} | rest).items():
+        try:
+            arrays[wanted] = np.array(array, np.float64)  # None becomes NaN
+        except (TypeError, ValueError, OverflowError):
+            what = f"21 lists of {row[0]} numbers" if wanted == name else "of numbers"
+            hint = "write unknown joints as null" if wanted == name else "correct it, or leave it out"
+            raise InputError(f"'{wanted}' in {path} must be {what}: {hint}.") from None
+    return arrays
 
 
 def _filled(value: Any, shape: tuple[int, ...]) -> Any:
@@ -177,10 +269,10 @@ def _filled(value: Any, shape: tuple[int, ...]) -> Any:
     return [_filled(row, shape[1:]) for row in value] if len(shape) > 1 and isinstance(value, list) else value
 
 
-def _finite_or_nan(array: NDArray, path: Path, name: str) -> NDArray[np.float32]:
+def _finite_or_nan(array: NDArray, path: Path, name: str, what: str = "metres") -> NDArray[np.float32]:
     """A float32 copy in which everything is a finite number or NaN."""
     if array.dtype.kind not in "fiu":
-        raise InputError(f"'{name}' in {path} must hold numbers, and is {array.dtype}: write metres.")
+        raise InputError(f"'{name}' in {path} must hold numbers, and is {array.dtype}: write {what}.")
     with np.errstate(over="ignore"):
         result = np.array(array, np.float32)
     if np.isinf(result).any():

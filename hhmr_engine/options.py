@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,15 @@ SENSOR = 36.0  # millimetres: the width that the focal length of most cameras is
 _X = "writes X.npz, X.glb and X.png"
 
 
-def numbers(count: int, what: str, smallest: float = -math.inf) -> Any:
-    """A type for argparse: `count` finite numbers with commas between, each above `smallest`."""
+def numbers(count: int, what: str, above: float = -math.inf) -> Callable[[str], Any]:
+    """A type for argparse: one finite number, or a tuple of `count` with commas between, each larger."""
 
-    def parse(text: str) -> tuple[float, ...]:
+    def parse(text: str) -> float | tuple[float, ...]:
         try:
             values = tuple(float(part) for part in text.split(","))
         except ValueError:
             values = ()
-        if len(values) != count or not all(math.isfinite(v) and v > smallest for v in values):
+        if len(values) != count or not all(math.isfinite(v) and v > above for v in values):
             raise argparse.ArgumentTypeError(f"{text} is not {what}")
         return values if count > 1 else values[0]
 

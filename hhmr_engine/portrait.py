@@ -55,7 +55,7 @@ def arrange(
     All hands at one scale, each in the middle of its view of `size` pixels. `vertices [n, V, 3]`,
     `joints [n, 21, 3]`, `given [21, 3]` in one frame; `mirrored` for left hands.
     """
-    vertices, faces = _close_openings(vertices, faces)
+    vertices, faces = close_openings(vertices, faces)
     axes = _palm_axes(joints, mirrored)
     centre = 0.5 * (vertices.max(1) + vertices.min(1))[:, None]
     normals = vertex_normals(vertices, faces)
@@ -105,7 +105,7 @@ def _project(points: NDArray, half: float) -> NDArray:
     return np.concatenate([points[..., :2] * nearness, -points[..., 2:]], axis=-1)
 
 
-def _close_openings(vertices: NDArray, faces: NDArray) -> tuple[NDArray, NDArray]:
+def close_openings(vertices: NDArray, faces: NDArray) -> tuple[NDArray, NDArray]:
     """A flat lid on every open loop such as the wrist's, with its own vertices so that the rim is sharp."""
     directed = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).astype(np.int64)
     size = vertices.shape[1]
@@ -129,16 +129,22 @@ def paint(scene: Scene, hand: int, view: int, kept: NDArray | None, paper: Colou
     """The picture `[H, W, 3]` of one hand from one side; `kept [V]` bool is painted as clay."""
     width, height = scene.size
     picture = np.empty((height, width, 3), np.float32)
-    picture[:] = _linear(paper)
+    picture[:] = linear(paper)
+    paint_on(picture, scene, hand, view, kept)
+    if scene.given is not None:
+        draw_joints(picture, scene.given[hand, view, :, :2] / OVERSAMPLE)
+    return encode(picture)
+
+
+def paint_on(picture: NDArray, scene: Scene, hand: int, view: int, kept: NDArray | None = None) -> None:
+    """One hand and its shadow over `picture [H, W, 3]` of linear light (in place)."""
     # Only the part of the picture that the hand and its shadow reach.
     points = scene.points[hand, view, :, :2] / OVERSAMPLE
     low = np.clip(np.floor(points.min(0)) - _REACH, 0, scene.size).astype(int)
     high = np.clip(np.ceil(points.max(0)) + _REACH, 0, scene.size).astype(int)
-    window = picture[low[1] : high[1], low[0] : high[0]]
-    window[:] = _paint_window(scene, hand, view, kept, low, window)
-    if scene.given is not None:
-        _draw_joints(picture, scene.given[hand, view, :, :2] / OVERSAMPLE)
-    return _encode(picture)
+    if (high > low).all():
+        window = picture[low[1] : high[1], low[0] : high[0]]
+        window[:] = _paint_window(scene, hand, view, kept, low, window)
 
 
 def _paint_window(
@@ -166,12 +172,12 @@ def _paint_window(
 
 def _albedo(seen: Fragments, scene: Scene, kept: NDArray | None) -> NDArray:
     if kept is None:
-        return _linear(SKIN)
+        return linear(SKIN)
     # The lids' own vertices come last and are of neither kind.
     share = np.zeros((scene.points.shape[2], 1), np.float32)
     share[: len(kept), 0] = kept
     edge = np.clip((seen.interpolate(share, scene.faces) - 0.5) * 4.0 + 0.5, 0.0, 1.0)
-    return edge * _linear(CLAY) + (1.0 - edge) * _linear(SKIN)
+    return edge * linear(CLAY) + (1.0 - edge) * linear(SKIN)
 
 
 def _illuminate(normal: NDArray) -> NDArray[np.float32]:
@@ -210,17 +216,17 @@ def _cast_shadow(coverage: NDArray) -> NDArray:
     return blur(shifted, 7)
 
 
-def _draw_joints(picture: NDArray, points: NDArray) -> None:
+def draw_joints(picture: NDArray, points: NDArray) -> None:
     """Given joints as dots, and lines between those that are neighbours, over everything (in place)."""
     for joint, parent in enumerate(JOINT_PARENTS):
         if parent >= 0 and np.isfinite(points[[joint, parent]]).all():
-            _draw_line(picture, points[parent], points[joint], 1.1, _linear(_BONE), 0.55)
+            draw_line(picture, points[parent], points[joint], 1.1, linear(_BONE), 0.55)
     for point in points[np.isfinite(points).all(1)]:
-        _draw_line(picture, point, point, 4.2, _linear((255, 255, 255)), 0.9)
-        _draw_line(picture, point, point, 3.2, _linear(DOT), 1.0)
+        draw_line(picture, point, point, 4.2, linear((255, 255, 255)), 0.9)
+        draw_line(picture, point, point, 3.2, linear(DOT), 1.0)
 
 
-def _draw_line(
+def draw_line(
     picture: NDArray, start: NDArray, end: NDArray, radius: float, colour: NDArray, alpha: float
 ) -> None:
     """A line with round ends, smooth at its edge; a dot when both ends are one point (in place)."""
@@ -242,13 +248,13 @@ def _unit(vector: NDArray) -> NDArray:
     return vector / np.linalg.norm(vector)
 
 
-def _linear(colour: Colour) -> NDArray[np.float32]:
+def linear(colour: Colour | NDArray[np.uint8]) -> NDArray[np.float32]:
     """sRGB 0..255 as linear light."""
     value = np.asarray(colour, np.float32) / 255.0
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
-def _encode(picture: NDArray) -> NDArray[np.uint8]:
+def encode(picture: NDArray) -> NDArray[np.uint8]:
     """Linear light as sRGB bytes."""
     value = np.clip(picture, 0.0, 1.0)
     value = np.where(value <= 0.0031308, 12.92 * value, 1.055 * value ** (1.0 / 2.4) - 0.055)

@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from .portrait import CLAY, DOT, SKIN, Colour, arrange, paint
+from .portrait import CLAY, DOT, SKIN, Colour, Scene, arrange, paint
 
 if TYPE_CHECKING:
     from .engine import Hypotheses
 
 _VIEWS = ((28.0, 10.0), (208.0, 10.0))  # yaw and pitch in degrees
-_ONE_VIEW_ABOVE = 16  # hands
-_VIEW = (232, 304)  # pixels, width and height of one view of one hand
-_LABEL, _HEADER, _MARGIN = 44, 64, 20
-_PAPER: Colour = (233, 232, 229)
-_CARD: Colour = (245, 244, 242)
-_INK: Colour = (40, 42, 46)
-_GREY: Colour = (122, 124, 128)
+ONE_VIEW_ABOVE = 16  # hands
+VIEW = (232, 304)  # pixels, width and height of one view of one hand
+LABEL, HEADER, MARGIN = 44, 64, 20
+PAPER: Colour = (233, 232, 229)
+CARD: Colour = (245, 244, 242)
+INK: Colour = (40, 42, 46)
+GREY: Colour = (122, 124, 128)
 _BAR: Colour = (214, 212, 208)
 
 
@@ -41,36 +41,53 @@ class Given:
 def contact_sheet(found: Hypotheses, given: Given = Given()) -> Image.Image:
     """One picture of all hypotheses, best first."""
     count = len(found.vertices)
-    views = _VIEWS if count <= _ONE_VIEW_ABOVE else _VIEWS[:1]
-    card = (len(views) * _VIEW[0], _VIEW[1] + _LABEL)
-    columns = _columns(count, card)
+    views = _VIEWS if count <= ONE_VIEW_ABOVE else _VIEWS[:1]
+    card = (len(views) * VIEW[0], VIEW[1] + LABEL)
+    columns = columns_for(count, card)
     rows = math.ceil(count / columns)
-    width = max(columns * (card[0] + _MARGIN) + _MARGIN, 640)
-    sheet = Image.new("RGB", (width, _HEADER + rows * (card[1] + _MARGIN)), _PAPER)
+    width = max(columns * (card[0] + MARGIN) + MARGIN, 640)
+    sheet = Image.new("RGB", (width, HEADER + rows * (card[1] + MARGIN)), PAPER)
     draw = ImageDraw.Draw(sheet)
-    _write_header(draw, found, given, width)
+    entries: list[tuple[Colour, str]] = [] if given.joints is None else [(DOT, "given joint")]
+    if given.kept is not None:
+        entries += [(CLAY, "kept"), (SKIN, "completed")]
+    write_header(draw, found, entries, width)
 
     mirrored = found.side == "left"
-    scene = arrange(found.vertices, found.joints, found.faces, given.joints, mirrored, views, _VIEW)
-    for k in range(count):
-        left = _MARGIN + (k % columns) * (card[0] + _MARGIN)
-        top = _HEADER + (k // columns) * (card[1] + _MARGIN)
-        draw.rectangle((left, top, left + card[0] - 1, top + card[1] - 1), _CARD)
-        for v in range(len(views)):
-            picture = paint(scene, k, v, given.kept, _CARD)
-            sheet.paste(Image.fromarray(picture), (left + v * _VIEW[0], top))
-        _write_label(draw, found, k, left + 14, top + _VIEW[1], card[0] - 28)
+    scene = arrange(found.vertices, found.joints, found.faces, given.joints, mirrored, views, VIEW)
+    paste_cards(sheet, found, scene, given.kept, HEADER, columns)
     return sheet
 
 
 def sheet_png(found: Hypotheses, given: Given = Given()) -> bytes:
     """The contact sheet as the bytes of a PNG file."""
+    return png_bytes(contact_sheet(found, given))
+
+
+def png_bytes(sheet: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    contact_sheet(found, given).save(buffer, "PNG", compress_level=4)
+    sheet.save(buffer, "PNG", compress_level=4)
     return buffer.getvalue()
 
 
-def _columns(count: int, card: tuple[int, int]) -> int:
+def paste_cards(
+    sheet: Image.Image, found: Hypotheses, scene: Scene, kept: NDArray | None, top: int, columns: int
+) -> None:
+    """A card for each hypothesis, of all its views in the scene, from `top` on down (in place)."""
+    draw = ImageDraw.Draw(sheet)
+    views = scene.points.shape[1]
+    width, height = views * VIEW[0], VIEW[1] + LABEL
+    for k in range(len(found.vertices)):
+        left = MARGIN + (k % columns) * (width + MARGIN)
+        upper = top + (k // columns) * (height + MARGIN)
+        draw.rectangle((left, upper, left + width - 1, upper + height - 1), CARD)
+        for v in range(views):
+            picture = paint(scene, k, v, kept, CARD)
+            sheet.paste(Image.fromarray(picture), (left + v * VIEW[0], upper))
+        _write_label(draw, found, k, left + 14, upper + VIEW[1], width - 28)
+
+
+def columns_for(count: int, card: tuple[int, int]) -> int:
     """How many cards stand side by side: few empty places, near the shape of a screen."""
 
     def cost(columns: int) -> float:
@@ -81,22 +98,20 @@ def _columns(count: int, card: tuple[int, int]) -> int:
     return min(range(1, min(count, 10) + 1), key=cost)
 
 
-def _write_header(draw: ImageDraw.ImageDraw, found: Hypotheses, given: Given, width: int) -> None:
+def write_header(
+    draw: ImageDraw.ImageDraw, found: Hypotheses, entries: list[tuple[Colour, str]], width: int
+) -> None:
+    """How many hands of which side, and at the right what each colour means."""
     count = len(found.vertices)
     title = f"{count} {'hypothesis' if count == 1 else 'hypotheses'}"
-    title_font, small = _font(24), _font(15)
-    draw.text((_MARGIN, 18), title, _INK, title_font)
-    start = _MARGIN + draw.textlength(title, title_font) + 14
-    draw.text((start, 25), f"{found.side} hand, seed {found.seed}, best first", _GREY, small)
-    entries: list[tuple[Colour, str]] = []
-    if given.joints is not None:
-        entries.append((DOT, "given joint"))
-    if given.kept is not None:
-        entries += [(CLAY, "kept"), (SKIN, "completed")]
-    end = float(width - _MARGIN)
+    title_font, small = letters(24), letters(15)
+    draw.text((MARGIN, 18), title, INK, title_font)
+    start = MARGIN + draw.textlength(title, title_font) + 14
+    draw.text((start, 25), f"{found.side} hand, seed {found.seed}, best first", GREY, small)
+    end = float(width - MARGIN)
     for colour, text in reversed(entries):
         end -= draw.textlength(text, small)
-        draw.text((end, 25), text, _INK, small)
+        draw.text((end, 25), text, INK, small)
         draw.ellipse((end - 20, 27, end - 7, 40), colour)
         end -= 36
 
@@ -106,22 +121,22 @@ def _write_label(
 ) -> None:
     """Rank, score as a bar and a number, and the two figures behind it."""
     score = float(found.score[k])
-    draw.text((left, top + 4), str(k + 1), _INK, _font(22))
+    draw.text((left, top + 4), str(k + 1), INK, letters(22))
     start = left + 40
     draw.rectangle((start, top + 14, start + 90, top + 19), _BAR)
     if score > 0.0:
-        draw.rectangle((start, top + 14, start + 90 * min(score, 1.0), top + 19), _INK)
-    draw.text((start + 100, top + 7), f"{score:.2f}", _INK, _font(15))
+        draw.rectangle((start, top + 14, start + 90 * min(score, 1.0), top + 19), INK)
+    draw.text((start + 100, top + 7), f"{score:.2f}", INK, letters(15))
     facts = [f"{float(found.self_intersection[k]):.1f} % crossing"]
     residual = 1000.0 * float(found.residual[k])
     if residual > 0.0:
         facts.insert(0, f"{residual:.2f} mm off")
     text = ", ".join(facts)
-    font = _font(14)
-    if draw.textlength(text, font) > width - 190:
+    small = letters(14)
+    if draw.textlength(text, small) > width - 190:
         text = facts[0]
-    draw.text((left + width, top + 8), text, _GREY, font, anchor="ra")
+    draw.text((left + width, top + 8), text, GREY, small, anchor="ra")
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def letters(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
