@@ -97,6 +97,10 @@ class Engine:
             from .sequence import complete_motion  # with scipy, which nothing else here needs
 
             return complete_motion(self, request, on_step)
+        if request.task == "reconstruct":
+            from .reconstruction import reconstruct  # with the vision front, which nothing else here needs
+
+            return reconstruct(self, request, on_step)
         check(request, len(self.arrays.vertices))
         foreign = None
         if request.surface is not None:

@@ -21,7 +21,7 @@ FLAT = 1e-4  # precision of what is not known at all: directions (hand sizes), l
 START_DIRECTIONS = 12  # from which the hand may be seen, to start from
 ROUNDS = 12
 MAX_TURN = 0.6  # radians (or of the log depth) in one step
-SAME = 0.25  # radians: nearer views are one
+SETTLE_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -82,32 +82,53 @@ class JointCamera:
         """Joints [n,21,3] of coefficients u [n,R+3], palm frame."""
         return self.mean + torch.einsum("mcr,nr->nmc", self.modes, u[:, :-3])
 
-    def linearise(self, view: View, u: Tensor, target: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+    def linearise(
+        self, view: View, joints: Tensor, target: Tensor, sigma: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Weighted Jacobian [n,42,R+6] with respect to u and the view's shift, and weighted residual [n,42].
 
-        The view has taken up the rotation that u's last three stand for: they are looked at about zero.
+        At palm-frame joints [n,21,3]; the view has taken up the rotation that u's last three stand for.
         """
-        joints = self.joints(u)
         placed = view.place(joints)
         depth = placed[..., 2:].clamp_min(1e-2)
         seen = placed[..., :2] / depth
         weight = torch.where(torch.isfinite(target), 1 / sigma[..., None], 0.0)  # [n,21,2]
         residual = torch.where(weight > 0, target - seen, 0.0) * weight
         # Image coordinates by points of the camera's axes, then of the palm frame: [n,21,2,3].
-        eye = torch.eye(2, dtype=u.dtype, device=u.device).expand(*seen.shape, 2)
+        eye = torch.eye(2, dtype=seen.dtype, device=seen.device).expand(*seen.shape, 2)
         lens = torch.cat([eye, -seen[..., None]], -1) / depth[..., None] * weight[..., None]
         body = lens @ view.rotation[:, None]
         of_hand = torch.einsum("nmic,mcr->nmir", body, self.modes)
         of_turn = torch.linalg.cross(joints[:, :, None].expand_as(body), body) * self.turn
-        away = lens @ view.position[:, None, :, None]
-        of_shift = torch.cat([lens[..., :2] * view.position[:, None, None, 2:], away], -1)
+        of_shift = torch.cat(
+            [
+                lens[..., :2] * view.position[:, None, None, 2:],
+                lens @ view.position[:, None, :, None],
+            ],
+            -1,
+        )
         return torch.cat([of_hand, of_turn, of_shift], -1).flatten(1, 2), residual.flatten(1)
 
-    def evidence(self, view: View, u: Tensor, target: Tensor, sigma: Tensor) -> Evidence:
-        """What the joints say about u [n,R+3], linearised at `view` and u, the position marginalised."""
-        jacobian, residual = self.linearise(view, u, target, sigma)
+    def settle(self, view: View, joints: Tensor, target: Tensor, sigma: Tensor) -> View:
+        """The position that brings palm-frame joints [n,21,3] onto the target; the rotation stays."""
+        still = torch.zeros_like(view.position)
+        for _ in range(SETTLE_ROUNDS):
+            jacobian, residual = self.linearise(view, joints, target, sigma)
+            a = jacobian[..., -3:]
+            flat = FLAT * torch.eye(3, dtype=a.dtype, device=a.device)
+            step = torch.linalg.solve(a.mT @ a + flat, a.mT @ residual[..., None])[..., 0]
+            view = view.moved(still, step.clamp(-MAX_TURN, MAX_TURN))
+        return view
+
+    def evidence(
+        self, view: View, joints: Tensor, u: Tensor, target: Tensor, sigma: Tensor
+    ) -> Evidence:
+        """What 2D joints say about the hand, linearised at a state of coefficients u [n,R+3] and joints [n,21,3]
+        in `view`, which has taken up its rotation. The position is marginalised.
+        """
+        jacobian, residual = self.linearise(view, joints, target, sigma)
         of_hand, of_shift = jacobian[..., :-3], jacobian[..., -3:]
-        residual = residual + (of_hand[..., :-3] @ u[:, :-3, None])[..., 0]
+        residual = residual + (of_hand @ u[..., None])[..., 0]
         flat = FLAT * torch.eye(3, dtype=u.dtype, device=u.device)
         cross = of_hand.mT @ of_shift
         gain = torch.linalg.solve(of_shift.mT @ of_shift + flat, cross.mT).mT
@@ -115,13 +136,13 @@ class JointCamera:
         return Evidence(clean @ of_hand, (clean @ residual[..., None])[..., 0])
 
     def on_lines_of_sight(
-        self, view: View, u: Tensor, target: Tensor, sigma: Tensor
+        self, view: View, joints: Tensor, target: Tensor, sigma: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The 2D joints as the network is told them: in the palm frame, at the depth of the hand of u.
+        """The 2D joints as the network is told them: in the palm frame, at the depth of `joints` [n,21,3].
 
         Points [n,21,3] (NaN = unknown), their noise [n,21] in UNIT (inf = unknown), the line of sight [n,3].
         """
-        depth = view.place(self.joints(u))[..., 2:]
+        depth = view.place(joints)[..., 2:]
         placed = torch.cat([target * depth, depth], -1) - view.position[:, None]
         known = torch.isfinite(target).all(-1)
         return placed @ view.rotation, torch.where(known, sigma * depth[..., 0], torch.inf), view.rotation[:, 2]
@@ -142,7 +163,7 @@ class JointCamera:
         damping = torch.full_like(u[:, 0], 1e-3)
         cost = self.cost(view, u, target, sigma)
         for _ in range(rounds):
-            jacobian, residual = self.linearise(view, u, target, sigma)
+            jacobian, residual = self.linearise(view, self.joints(u), target, sigma)
             hessian = jacobian.mT @ jacobian + torch.diag_embed(pull)
             gradient = (residual[:, None] @ jacobian)[:, 0] - pull * torch.nn.functional.pad(u[:, :rank], (0, 6))
             diagonal = hessian.diagonal(dim1=-2, dim2=-1)

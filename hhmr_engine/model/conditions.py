@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .image import ImageEncoder, PoseHead
+from .image import ImageEncoder, PoseHead, RotationGuess
 
 JOINTS = 21
 
@@ -90,3 +90,8 @@ class ConditionEncoder(nn.Module):
             tokens.append(token)
             masks.append(torch.ones(token.shape[:2], dtype=torch.bool, device=token.device))
         return torch.cat(tokens, 1), torch.cat(masks, 1), whole
+
+    def read_rotation(self, patches: Tensor) -> RotationGuess:
+        """What a photo's patches [B,P,F] alone say of the hand's rotation."""
+        seen = torch.ones(patches.shape[:2], dtype=torch.bool, device=patches.device)
+        return self.pose(self.image(patches, seen)[:, 0])

@@ -1,0 +1,227 @@
+"""Pictures to hands: a photo or a 2D skeleton -> hypotheses before the camera (paper, 4.3 and 5.3)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .diffusion.samplers import ddim, dpm_solver_pp_2m
+from .draws import BATCH, FIRST, LAST, draw_noise
+from .hand.fit import fit_skinned
+from .hand.rotation import rotation_matrix
+from .hand.template import UNIT
+from .looking import Found, look
+from .model.graph_unet import TURN, TURN_DEVIATION
+from .request import AUTO, Hypotheses, Request, RequestError, check
+from .selection import choose, score
+from .sighting import Appearance, Sighting, sight
+from .view import JointCamera, View, project
+from .vision.crop import Crop, cut
+from .vision.networks import HAND_SIDE
+from .vision.photo import Photo
+from .vision.trunks import load_trunk
+
+if TYPE_CHECKING:
+    from .engine import Engine, OnStep
+
+CORRECTIONS = 2  # of each estimate towards the picture, in each step
+POOL = 2  # draws per hypothesis that is asked for, when the most different ones are kept
+# Right and down in parts of the side, scale, turn: the crops of test-time augmentation.
+AUGMENTED = ((0, 0, 1, 0), (0.04, 0.03, 1.1, 0.2), (-0.04, 0.03, 0.92, -0.2), (0, -0.04, 1, 0.4))
+TO_BLENDER = np.array([1, -1, -1], np.float32)  # camera axes of vision (y down, z away) to Blender's
+
+
+def reconstruct(engine: Engine, request: Request, on_step: OnStep | None) -> Hypotheses:
+    """Hypotheses in Blender's camera axes. RequestError says what is wrong with the picture."""
+    started = time.perf_counter()
+    check(request, len(engine.arrays.vertices))
+    found = look(request, str(engine.device))
+    sides = ("right", "left") if found.side == AUTO else (found.side,)
+    choices = {side: _sighting(engine, request, replace(found, side=side)) for side in sides}
+    side = min(choices, key=lambda s: choices[s].energy)
+    sampler = PictureSampler(engine, request, choices[side])
+    pool = POOL * request.count if request.diverse else request.count
+    return _finish(engine, request, replace(found, side=side), sampler, *sampler.draw(pool, on_step), started)
+
+
+def _sighting(engine: Engine, request: Request, found: Found) -> Sighting:
+    """What the picture tells of a right hand."""
+    if found.side == "left":
+        found = found.mirrored()
+    focal, *centre = found.camera
+    camera = JointCamera(engine.template, engine.prior.widened(TURN_DEVIATION, TURN))
+    target = torch.from_numpy(((found.joints2d - centre) / focal).astype(np.float32)).to(engine.device)
+    sigma = torch.from_numpy((found.sigma2d / focal).astype(np.float32)).to(engine.device)
+    appearance = None
+    if request.image and found.photo is not None and found.crop is not None and request.method == "network":
+        appearance = _appearance(engine, found.photo, found.crop, AUGMENTED if request.augment else AUGMENTED[:1])
+    return sight(camera, target, sigma, appearance, request.skeleton or appearance is None)
+
+
+def _appearance(engine: Engine, photo: Photo, crop: Crop, changes: tuple) -> Appearance:
+    crops = [crop.moved(*change) for change in changes]
+    patches = load_trunk("hand", device=str(engine.device)).features(cut(photo, crops, HAND_SIDE, "border").to(engine.device))
+    model = engine.network()[0]
+    axes = torch.eye(3).repeat(len(crops), 1, 1)
+    axes[:, :2, :2] = torch.from_numpy(np.stack([c.rotation.T for c in crops])).float()
+    return Appearance(patches, axes.to(engine.device), model.encoder.read_rotation(patches))
+
+
+class PictureSampler:
+    """Draws of hand and rotation together, brought onto the picture in every step."""
+
+    def __init__(self, engine: Engine, request: Request, sighting: Sighting) -> None:
+        self.engine, self.request, self.sighting = engine, request, sighting
+        self.camera = sighting.camera
+        self.prior = self.camera.prior
+        self.rows = engine.template.regressor @ engine.template.decoder
+        self.network = engine.network() if request.method == "network" else None
+        self.guided = request.guidance == "preconditioned"
+
+    def draw(self, count: int, on_step: OnStep | None) -> tuple[Tensor, View, np.ndarray]:
+        """States [count,3N+3], the views they stand in, and their consistency [count] in millimetres."""
+        batches = -(-count // BATCH)
+        total = batches * self.request.steps
+        states, views = [], []
+        for index in range(batches):
+
+            def report(k: int, x: Tensor, before: int = index * self.request.steps) -> None:
+                if on_step is not None:
+                    on_step(before + k + 1, total, None)
+
+            state, view = self._batch(range(index * BATCH, (index + 1) * BATCH), report)
+            states.append(state)
+            views.append(view)
+        state = torch.cat(states)[:count]
+        view = View(torch.cat([v.rotation for v in views])[:count], torch.cat([v.position for v in views])[:count])
+        return state, view, self._unlikeliness(state)
+
+    def _batch(self, draws: range, report: Callable[[int, Tensor], None]) -> tuple[Tensor, View]:
+        sighting, prior = self.sighting, self.prior
+        size, rank = len(prior.mean), prior.rank
+        noise = torch.stack([draw_noise(self.request.seed, k, size + rank) for k in draws]).to(prior.mean.device)
+        modes = sighting.pick(self.request.seed, draws)
+        evidence = sighting.evidence(modes)
+        views = sighting.views[modes]
+        start = prior.sample(evidence, noise[:, size:])
+        if self.network is None:
+            x = self._onto_picture(start, views, torch.ones(()).to(start))
+            report(self.request.steps - 1, x)
+            return x, self._placed(x, views)
+        model, schedule = self.network
+        encoded = model.encode(sighting.conditions(modes, draws), len(modes))
+
+        def denoise(x: Tensor, level: Tensor) -> Tensor:
+            x0 = model(x, level, encoded, evidence)
+            return self._onto_picture(x0, views, level) if self.guided else x0
+
+        guided: Denoise = denoise
+        levels = schedule.grid(self.request.steps, FIRST, LAST).to(noise.device)
+        x = levels[0].sqrt() * start + (1 - levels[0]).sqrt() * noise[:, :size]
+        solver = ddim if self.request.sampler == "ddim" else dpm_solver_pp_2m
+        x = solver(guided, x, levels, on_step=report)
+        return x, self._placed(x, views)
+
+    def _onto_picture(self, x0: Tensor, views: View, level: Tensor) -> Tensor:
+        """Gauss-Newton steps of hand and rotation towards the joints in the picture, as far as noise allows.
+
+        The operator M_J Pi J is linearised anew at every estimate; the position is found in closed form.
+        """
+        camera, sighting = self.camera, self.sighting
+        target, sigma = sighting.many(len(x0))
+        for _ in range(CORRECTIONS):
+            joints = self._joints(x0)
+            view = camera.settle(self._turned(x0, views), joints, target, sigma)
+            u = self.prior.coefficients(x0) / self.prior.variance
+            evidence = camera.evidence(view, joints, u, target, sigma)
+            x0 = self.prior.correct(x0, evidence, self.prior.factor(level.clamp_max(1 - 1e-5), evidence))
+        return x0
+
+    def _joints(self, x0: Tensor) -> Tensor:
+        return self.rows @ x0[:, :-TURN].unflatten(-1, (-1, 3))
+
+    def _turned(self, x0: Tensor, views: View) -> View:
+        return View(views.rotation @ rotation_matrix(x0[:, -TURN:]), views.position)
+
+    def _placed(self, x0: Tensor, views: View) -> View:
+        return self.camera.settle(self._turned(x0, views), self._joints(x0), *self.sighting.many(len(x0)))
+
+    def _unlikeliness(self, x: Tensor) -> np.ndarray:
+        """Of the hand under the prior: root mean square of its coefficients."""
+        u = (self.prior.coefficients(x) / self.prior.variance)[:, :-TURN]
+        return (u**2).mean(1).sqrt().cpu().numpy()
+
+
+def _finish(
+    engine: Engine,
+    request: Request,
+    found: Found,
+    sampler: PictureSampler,
+    x: Tensor,
+    view: View,
+    consistency: np.ndarray,
+    started: float,
+) -> Hypotheses:
+    if not torch.isfinite(x).all():
+        raise RequestError("bad_weights", "The network gave no numbers.", "Reinstall its weights.")
+    target, sigma = sampler.sighting.many(len(x))
+    nodes = x[:, :-TURN].unflatten(-1, (-1, 3))
+    rotations = None
+    if request.fit:
+        none = x.new_zeros(0)
+        fitted = fit_skinned(engine.template, nodes, nodes.new_zeros(0, nodes.shape[1]), none.reshape(0, 3), none)
+        nodes, rotations = fitted.vertices[:, engine.template.nodes], fitted.rotations.cpu().numpy()
+        view = sampler.camera.settle(view, sampler.rows @ nodes, target, sigma)
+    placed = view.place(engine.template.decoder @ nodes)
+    joints = engine.template.regressor @ placed
+    seen = project(joints)
+    known = torch.isfinite(target).all(-1)
+    residual = ((torch.nan_to_num(target) - seen).norm(dim=-1) * joints[..., 2] * known).sum(1) / known.sum(1)
+    millimetres = residual.cpu().numpy() * UNIT * 1e3
+    noise = float((sigma[0] * joints[0, :, 2])[known[0]].mean()) * UNIT * 1e3
+    unit = request.palm / palm_length(engine) if request.palm else UNIT
+    vertices = placed.cpu().numpy() * (unit * TO_BLENDER)
+    crossing = engine.intersection.percentage(vertices)
+    scores = score(millimetres, noise, crossing, consistency)
+    points = joints.cpu().numpy() * TO_BLENDER
+    best = choose(scores, points, request.count, request.diverse)
+    left = found.side == "left"
+    flip = np.array([-1, 1, 1] if left else [1, 1, 1], np.float32)
+    mirrored = found.mirrored() if left else found
+    focal, *centre = mirrored.camera
+    joints2d = seen.cpu().numpy()[best] * focal + centre
+    if left:
+        joints2d = joints2d * (-1, 1) + (found.width, 0)
+    faces = engine.arrays.faces
+    return Hypotheses(
+        vertices=(vertices * flip)[best].astype(np.float32),
+        joints=(points * (unit * flip))[best].astype(np.float32),
+        faces=faces[:, ::-1].copy() if left else faces,
+        residual=(residual.cpu().numpy() * unit)[best].astype(np.float32),
+        self_intersection=crossing[best],
+        score=scores[best],
+        draw=best.astype(np.int32),
+        spread=(np.linalg.norm(points[best].std(0), axis=-1) * unit).astype(np.float32),
+        seed=request.seed,
+        side=found.side,
+        seconds=time.perf_counter() - started,
+        rotations=None if rotations is None else rotations[best].astype(np.float32),
+        camera=found.camera,
+        joints2d=joints2d.astype(np.float32),
+        given2d=found.joints2d.astype(np.float32),
+        sigma2d=found.sigma2d.astype(np.float32),
+        box=found.box,
+        hands=found.hands,
+    )
+
+
+def palm_length(engine: Engine) -> float:
+    """From wrist to middle knuckle in the palm frame's UNIT."""
+    joints = engine.arrays.joints
+    return float(np.linalg.norm(joints[9] - joints[0])) / UNIT
