@@ -81,7 +81,7 @@ def pose_skeleton(
     """
     kind, count = angles.dtype, len(angles)
     axes, rest, tips = (getattr(template, key).astype(kind) for key in ("axes", "heads", "tips"))
-    each = dof_rotations(axes, angles)
+    each = dof_rotations(axes, template.from_rest(angles).astype(kind))
     eye = np.eye(3, dtype=kind)
     local = np.empty((count, 20, 3, 3), kind)
     local[:] = eye if offsets is None else rotation_matrix(np.asarray(offsets, kind))

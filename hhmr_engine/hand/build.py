@@ -24,8 +24,11 @@ REGRESSOR_NEIGHBOURS = 80
 class SkinnedHand:
     """A right hand in rest pose, anywhere and any way round, in metres; the input of `build_template`.
 
-    `heads` and `weights` follow skeleton.BONE_NAMES; a bone the mesh lacks (metacarpals) has zero weight and
-    a head at the wrist. Shapes are further rest states of the same mesh, each with its heads and tips.
+    `heads` and `weights` follow skeleton.BONE_NAMES. A bone the mesh lacks (metacarpals) has a head on the way
+    from the wrist to the next one, and is named in `fixed`: it never turns by itself. Its weight may be zero,
+    or a part of the palm, which then can be stretched along it. Shapes are further rest states of the same
+    mesh, each with its heads and tips; or `modes`, how all three change per standard deviation of beta.
+    `corrections` are added to the rest vertices per unit of every bone's local rotation minus the identity.
     """
 
     name: str
@@ -35,6 +38,9 @@ class SkinnedHand:
     heads: np.ndarray  # [20,3]
     tips: np.ndarray  # [5,3]
     shapes: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None  # [M,V,3], [M,20,3], [M,5,3]
+    modes: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None  # [10,V,3], [10,20,3], [10,5,3]
+    corrections: np.ndarray | None = None  # [180,V,3]
+    fixed: tuple[int, ...] = ()
 
 
 def build_template(hand: SkinnedHand, seed: int = 0) -> HandTemplate:
@@ -45,6 +51,7 @@ def build_template(hand: SkinnedHand, seed: int = 0) -> HandTemplate:
     _check(hand)
     rng = np.random.default_rng(seed)
     vertices, heads, tips, shape = _rest(hand)
+    turns = np.array([[dof.bone not in hand.fixed] for dof in dof.DOFS], np.float32)
     faces = triangles(hand.quads)
     nodes, _ = farthest_points(vertices, faces, min(NODES, len(vertices)))
     v, n = len(vertices), len(nodes)
@@ -59,13 +66,14 @@ def build_template(hand: SkinnedHand, seed: int = 0) -> HandTemplate:
         shape_vertices=shape[0],
         shape_heads=shape[1],
         shape_tips=shape[2],
-        axes=dof.derive_axes(heads, tips),
+        axes=dof.derive_axes(heads, tips) * turns,
         regressor=np.zeros((21, v), np.float32),
         nodes=nodes.astype(np.int32),
         decoder=np.zeros((v, n), np.float32),
         basis_mean=vertices,
         basis=np.zeros((BASIS, v, 3), np.float32),
         basis_variance=np.ones(BASIS, np.float32),
+        corrections=_upright_corrections(hand),
     )
     wide = rng.uniform(dof.LIMITS[:, 0], dof.LIMITS[:, 1], (2000, 24)) * rng.uniform(0, 1, (2000, 1))
     beta, lengths = random_shapes(rng, len(wide))
@@ -177,25 +185,43 @@ def _sparse_rows(inputs: np.ndarray, targets: np.ndarray, support: np.ndarray, r
 
 def _rest(hand: SkinnedHand) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
     """Rest state in the template's frame (wrist at 0, fingers +Y, palm -Z), and 10 shape components."""
-    y = hand.heads[9] - hand.heads[0]
-    x = hand.heads[17] - hand.heads[5]
-    y = y / np.linalg.norm(y)
-    x = x - y * (x @ y)
-    x = x / np.linalg.norm(x)
-    turn = np.stack([x, y, np.cross(x, y)])
+    turn = _upright(hand.heads)
     states = hand.shapes or (hand.vertices[None], hand.heads[None], hand.tips[None])
     wrist = states[1][:, :1]
     states = tuple((s - wrist) @ turn.T for s in states)
     flat = np.concatenate(states, 1).reshape(len(wrist), -1)
     mean, split = flat.mean(0), [hand.vertices.size, hand.vertices.size + 60]
     modes = np.zeros((10, flat.shape[1]))
-    if len(flat) > 1:
+    if hand.modes is not None:
+        flat_modes = np.concatenate([(m - hand.modes[1][:, :1]) @ turn.T for m in hand.modes], 1)
+        modes[:] = flat_modes.reshape(10, -1)
+    elif len(flat) > 1:
         _, singular, vt = np.linalg.svd(flat - mean, full_matrices=False)
         count = min(10, len(singular))
         modes[:count] = vt[:count] * singular[:count, None] / np.sqrt(len(flat) - 1)
     parts = [np.split(row, split) for row in (mean, *modes)]
     v, h, t = (np.stack([p[i].reshape(-1, 3) for p in parts]).astype(np.float32) for i in range(3))
     return v[0], h[0], t[0], (v[1:], h[1:], t[1:])
+
+
+def _upright(heads: np.ndarray) -> np.ndarray:
+    """The rotation [3,3] into the template's frame, by the wrist and the knuckles."""
+    y = heads[9] - heads[0]
+    x = heads[17] - heads[5]
+    y = y / np.linalg.norm(y)
+    x = x - y * (x @ y)
+    x = x / np.linalg.norm(x)
+    return np.stack([x, y, np.cross(x, y)])
+
+
+def _upright_corrections(hand: SkinnedHand) -> np.ndarray | None:
+    """The corrections per unit of rotations in the template's frame, there."""
+    if hand.corrections is None:
+        return None
+    turn = _upright(hand.heads)
+    by_bone = hand.corrections.reshape(20, 3, 3, -1, 3)
+    turned = np.einsum("ca,db,kl,jabvl->jcdvk", turn, turn, turn, by_bone, optimize=True)
+    return turned.reshape(180, -1, 3).astype(np.float32)
 
 
 def _check(hand: SkinnedHand) -> None:

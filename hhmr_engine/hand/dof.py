@@ -1,6 +1,6 @@
 """The 24 angles of a hand: which bone each turns, about which axis, and within which limits.
 
-Angles are radians relative to the rest pose. Flexion > 0 closes the hand, abduction > 0 moves a finger
+Angles are radians relative to the neutral pose, which is the shipped hand's rest pose. Flexion > 0 closes the hand, abduction > 0 moves a finger
 towards the thumb's side, and a bone's rotation is abduction after flexion after twist, about axes fixed in
 its parent.
 """
@@ -61,7 +61,7 @@ def rotations(template: HandTemplate, angles: Array, offsets: Array | None = Non
     `offsets` [20,3] or [N,20,3]: rotation vectors (radians) applied before the angles: a source's other idea
     of the rest pose and axes (design: registration).
     """
-    turn = rotation_matrix(angles[..., None] * template.axes)  # [N,24,3,3]
+    turn = rotation_matrix(template.from_rest(angles)[..., None] * template.axes)  # [N,24,3,3]
     by_bone: dict[int, list[int]] = {}
     for i, dof in enumerate(DOFS):
         by_bone.setdefault(dof.bone, []).append(i)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from . import dof
 from .rotation import rotation_matrix
-from .skinning import blend, bone_transforms, rest_shape
+from .skinning import blend, bone_transforms, corrected, rest_shape
 from .template import UNIT, HandTemplate
 
 ROUNDS = 9
@@ -152,7 +152,10 @@ def placed_bones(template: HandTemplate, p: Tensor) -> tuple[Tensor, Tensor, Ten
 def _posed(template: HandTemplate, p: Tensor) -> Tensor:
     """Vertices [n,V,3] of parameters [n,P], in the palm frame's UNIT."""
     linear, shift, _ = placed_bones(template, p)
-    vertices, _, _ = rest_shape(template, p.split(PARTS, 1)[1])
+    angles, beta, _, offsets, _ = p.split(PARTS, 1)
+    vertices, _, _ = rest_shape(template, beta)
+    if template.corrections is not None:
+        vertices = corrected(template, vertices, dof.rotations(template, angles, _of_bones(offsets)))
     return blend(template.weights, linear, shift, vertices)
 
 

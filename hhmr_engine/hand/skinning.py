@@ -23,7 +23,7 @@ def skin(
     """
     vertices, heads, tips = rest_shape(template, beta)
     linear, shift, place = bone_transforms(rotations, heads, tips, lengths)
-    posed = blend(template.weights, linear, shift, vertices)
+    posed = blend(template.weights, linear, shift, corrected(template, vertices, rotations))
     joints = place[:, list(JOINT_BONE)]
     ends = (linear[:, list(TIP_BONES)] @ tips[..., None])[..., 0] + shift[:, list(TIP_BONES)]
     keep = [j for j in range(21) if j not in TIP_JOINTS]
@@ -68,6 +68,16 @@ def rest_shape(template: HandTemplate, beta: Array | None) -> tuple[Array, Array
     return tuple(
         mean[None] + (beta @ modes.reshape(modes.shape[0], -1)).reshape(size, -1, 3) for mean, modes in parts
     )  # type: ignore[return-value]
+
+
+def corrected(template: HandTemplate, vertices: Array, rotations: Array) -> Array:
+    """Rest vertices [N,V,3] with what pose-dependent corrections (MANO's) add at rotations [N,20,3,3]."""
+    if template.corrections is None:
+        return vertices
+    n, modes = len(rotations), template.corrections
+    eye = np.eye(3, dtype=np.float32)
+    bent = rotations - (eye if isinstance(rotations, np.ndarray) else torch.from_numpy(eye).to(rotations))
+    return vertices + (bent.reshape(n, -1) @ modes.reshape(len(modes), -1)).reshape(n, -1, 3)
 
 
 def _stretch(xp: Any, heads: Array, tips: Array, lengths: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -34,18 +34,24 @@ class HandTemplate:
     shape_vertices: Array  # [S,V,3] metres per standard deviation of beta
     shape_heads: Array  # [S,B,3]
     shape_tips: Array  # [S,5,3]
-    axes: Array  # [D,3] unit rotation axes in the rest pose
+    axes: Array  # [D,3] unit rotation axes in the rest pose; 0 where the hand has no such angle
     regressor: Array  # [J,V] joints = regressor @ vertices, rows sum to 1
     nodes: Array  # [N] int vertex ids
     decoder: Array  # [V,N] vertices = decoder @ vertices[nodes], rows sum to 1
     basis_mean: Array  # [V,3] mean posed hand in the palm frame, UNIT
     basis: Array  # [R,V,3] orthonormal on the nodes after scaling, UNIT
     basis_variance: Array  # [R]
+    neutral: Array | None = None  # [D] angles from the rest pose to the neutral one; None: they are the same
+    corrections: Array | None = None  # [9B,V,3] added at rest per unit of local rotation minus identity
 
     @property
     def joints(self) -> Array:
         """[21,3] rest joints as the regressor sees them, metres."""
         return self.regressor @ self.vertices
+
+    def from_rest(self, angles: Array) -> Array:
+        """Angles [...,D] as what they are from the rest pose; they are given from the neutral one."""
+        return angles if self.neutral is None else angles + self.neutral
 
     def torch(self, device: str | torch.device = "cpu") -> HandTemplate:
         """The same template with tensors (float32, int64) for arrays."""
@@ -66,14 +72,16 @@ class HandTemplate:
             vertices=self.vertices[nodes],
             weights=self.weights[nodes],
             shape_vertices=self.shape_vertices[:, nodes],
+            corrections=None if self.corrections is None else self.corrections[:, nodes],
             regressor=self.regressor @ self.decoder,
         )
 
     def save(self, path: Path) -> None:
         """Write the npz beside `path` and rename it, so that a half-written file never stands there."""
-        half = ("basis", "weights", "decoder", "shape_vertices")  # 16 bits keep these within 0.01 mm
-        arrays = {f.name: getattr(self, f.name) for f in fields(self)}
-        arrays |= {key: arrays[key].astype(np.float16) for key in half}
+        # 16 bits keep these within 0.01 mm.
+        half = ("basis", "weights", "decoder", "shape_vertices", "corrections")
+        arrays = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+        arrays |= {key: arrays[key].astype(np.float16) for key in half if key in arrays}
         part = path.with_name(path.name + ".part.npz")
         np.savez_compressed(part, joints=self.joints, **arrays)
         part.replace(path)
@@ -84,7 +92,8 @@ def load_template(path: Path = DEFAULT_PATH) -> HandTemplate:
     """Read a template; raises ValueError with one sentence when the file is not one."""
     try:
         with np.load(path, allow_pickle=False) as data:
-            arrays = {f.name: data[f.name] for f in fields(HandTemplate)}
+            known = fields(HandTemplate)
+            arrays = {f.name: data[f.name] for f in known if f.default is MISSING or f.name in data.files}
     except FileNotFoundError:
         raise
     except Exception as exc:  # zip, zlib, key and numpy header errors alike mean the same to a user

@@ -122,7 +122,7 @@ class Articulated:
         length = torch.cat([torch.ones_like(pose.lengths[:, :1]), torch.exp(pose.lengths)], 1)
         stretch = torch.eye(3) + (length - 1)[..., None, None] * along[..., None] * along[..., None, :]
         base = rotation_matrix(pose.offsets.unflatten(1, (19, 3)))
-        angle = rotation_matrix(pose.angles[..., None] * t.axes)
+        angle = rotation_matrix(t.from_rest(pose.angles)[..., None] * t.axes)
         identity = torch.eye(3).expand(len(pose), 3, 3)
         turn, before, linear, origin = [identity], [identity], [stretch[:, 0]], [heads[:, 0]]
         axes: dict[int, Tensor] = {}
