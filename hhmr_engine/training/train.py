@@ -21,8 +21,8 @@ from ..data.retarget import load_poses
 from ..diffusion.gaussian import Evidence, GaussianPrior
 from ..diffusion.schedule import Schedule
 from ..hand.build import at_resolution
-from ..hand.template import HandTemplate, load_template
-from ..model.checkpoint import save_network
+from ..hand.template import DEFAULT_PATH, HandTemplate, load_template
+from ..model.checkpoint import save_network, template_hash
 from ..model.conditions import Conditions
 from ..model.graph_unet import TURN, TURN_DEVIATION, GraphDenoiser, open_scale
 from ..observation import node_prior
@@ -39,14 +39,26 @@ LOG_STEPS = 50
 class Trainer:
     """One training run. `step()` is one optimiser step; `save` and `resume` make it exact to the step."""
 
-    def __init__(self, settings: TrainSettings, data: Path | None, device: str = "cpu") -> None:
-        """data: the folder of recorded poses; None, or recordings = false, trains on sampled poses alone."""
+    def __init__(
+        self,
+        settings: TrainSettings,
+        data: Path | None,
+        device: str = "cpu",
+        template: Path | None = None,
+    ) -> None:
+        """data: the folder of recorded poses; None, or recordings = false, trains on sampled poses alone.
+
+        template: another hand than the one that ships.
+        """
         torch.manual_seed(settings.seed)
         flush_denormals()
         self.settings, self.device = settings, torch.device(device)
-        self.template: HandTemplate = at_resolution(load_template(), settings.network.sizes)
+        self.template: HandTemplate = at_resolution(
+            load_template(template or DEFAULT_PATH), settings.network.sizes
+        )
         tensors = self.template.torch()
-        recordings = load_poses(self.template, data, data_cache()) if data and settings.recordings else []
+        cache = data_cache(self.template.name)
+        recordings = load_poses(self.template, data, cache) if data and settings.recordings else []
         self.stream = HandStream(self.template, recordings, settings.stream, settings.seed)
         self.masker = Masker(tensors, node_prior(tensors), settings.masks)
         camera = JointCamera(tensors, node_prior(tensors).widened(TURN_DEVIATION, TURN))
@@ -195,6 +207,7 @@ class Trainer:
             tensors |= {f"optimiser/{i}/{k}": torch.as_tensor(v) for k, v in state.items()}
         metadata = {
             "done": str(self.done),
+            "template_hash": template_hash(self.template),
             "settings": to_json(self.settings),
             "stream": json.dumps({"rng": stream["rng"], "owed": stream["owed"]}),
         }
@@ -209,6 +222,9 @@ class Trainer:
         path = folder / "state.safetensors"
         with safe_open(path, "pt") as file:
             metadata = file.metadata()
+        own = template_hash(self.template)
+        if metadata.get("template_hash", own) != own:
+            raise ValueError(f"{path} is a run of another hand; go on with that one, or in a new folder.")
         tensors = load_file(path)
         try:
             for name, network in (("network", self.network), ("average", self.average)):
@@ -243,10 +259,11 @@ def train(
     device: str,
     resume: bool,
     stop_after: float | None = None,
+    template: Path | None = None,
 ) -> Path:
     """Run to `settings.steps` or for `stop_after` seconds; saves every two minutes; the weights' path."""
     folder.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(settings, data, device)
+    trainer = Trainer(settings, data, device, template)
     if resume and (folder / "state.safetensors").exists():
         trainer.resume(folder)
     started = saved = time.monotonic()
@@ -278,12 +295,12 @@ def train(
     return folder / "weights.safetensors"
 
 
-def data_cache() -> Path:
-    """Where retargeted recordings are kept between runs."""
+def data_cache(hand: str = "anny") -> Path:
+    """Where recordings, retargeted to this hand, are kept between runs."""
     base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or str(Path.home() / ".cache")
     folder = Path(base) / "hhmr"
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / "retargeted.npz"
+    return folder / f"retargeted_{hand}.npz"
 
 
 def _part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
