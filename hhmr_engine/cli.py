@@ -1,6 +1,7 @@
-"""The `hhmr` command: generate, inpaint, train, serve, doctor.
+"""The `hhmr` command: generate, inpaint, reconstruct, fit, train, serve, doctor.
 
-Exit code 0: done; 1: a fault of the engine, or doctor found a problem; 2: bad input; 130: stopped by Ctrl-C.
+Exit code 0: done; 1: a fault of the engine, or doctor found a problem; 2: bad input; 3: some of many photos
+could not be done; 130: stopped by Ctrl-C.
 Faults are one sentence on stderr. Sub-commands import what they need when they run, so `--help` is instant.
 """
 
@@ -14,23 +15,31 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from .command import (
+    BAD_INPUT,
+    FAULT,
+    OK,
+    STOPPED,
+    check_device,
+    chosen,
+    explain,
+    make_engine,
+    run_with_bar,
+    writing,
+)
 from .options import (
-    REQUEST_FIELDS,
     add_doctor,
     add_engine,
+    add_fit,
     add_inpaint,
+    add_reconstruct,
     add_sampling,
     add_train,
 )
 from .version import VERSION
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from .engine import Engine, Hypotheses, Request
-
-OK, FAULT, BAD_INPUT, STOPPED = 0, 1, 2, 130
-_NOT_THE_USERS = {"internal", "out_of_memory", "cancelled_by_unload"}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -54,25 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as exc:  # noqa: BLE001 the last stop before a user would see a traceback
         if args.debug:
             traceback.print_exc()
-        code, sentence = _explain(exc)
+        code, sentence = explain(exc)
         print(f"hhmr: {' '.join(sentence.split())}", file=sys.stderr)
         return code
-
-
-def _explain(exc: Exception) -> tuple[int, str]:
-    """Exit code and sentence of a fault."""
-    from .faults import InputError
-    from .request import RequestError
-
-    if isinstance(exc, InputError):
-        return BAD_INPUT, str(exc)
-    if isinstance(exc, RequestError):
-        return (FAULT if exc.code in _NOT_THE_USERS else BAD_INPUT), str(exc)
-    if isinstance(exc, MemoryError):
-        return FAULT, "There is not enough memory: ask for fewer hypotheses."
-    if isinstance(exc, ModuleNotFoundError):
-        return FAULT, f"The package {exc.name} is missing: run 'hhmr doctor' to see what else is."
-    return FAULT, f"The engine made a mistake ({type(exc).__name__}: {exc}): add --debug to see where."
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -88,6 +81,8 @@ def _parser() -> argparse.ArgumentParser:
 
     add_sampling(command("generate", _generate, "make whole hands from nothing"))
     add_inpaint(command("inpaint", _inpaint, "complete some joints, or a part of a hand's mesh"))
+    add_reconstruct(command("reconstruct", _reconstruct, "make the hands that photos show"))
+    add_fit(command("fit", _fit, "make the hands that a 2D skeleton may be of"))
     add_train(command("train", _train, "train the network"))
     add_engine(command("serve", _serve, "answer requests on stdin and stdout, for the Blender add-on"))
     add_doctor(command("doctor", _doctor, "say what the engine runs on, what is wrong and what to do"))
@@ -124,42 +119,19 @@ def _inpaint(args: argparse.Namespace) -> int:
 
 def _sample(args: argparse.Namespace, task: str, condition: dict[str, Any]) -> int:
     """Ask the engine, then write the files; nothing is computed for a place that can't be written to."""
-    from .faults import InputError
     from .inputs import output_paths
 
     paths = output_paths(args.out)
     from .engine import Request
 
-    chosen = {name: getattr(args, name) for name in REQUEST_FIELDS if hasattr(args, name)}
-    request = Request(task=task, **(chosen | condition))
-    found = _run(_make_engine(args), request)
-    try:
+    request = Request(task=task, **(chosen(args) | condition))
+    found = run_with_bar(make_engine(args), request)
+    with writing(args.out):
         _write(found, request, paths)
-    except OSError as exc:
-        raise InputError(
-            f"{args.out} cannot be written ({exc.strerror or exc}): give another --out."
-        ) from exc
     written = ", ".join(str(path) for path in paths.values())
     what = "hands" if found.motion is None else f"motions of {found.motion.shape[1]} frames"
     print(f"{len(found.vertices)} {found.side} {what} in {found.seconds:.2f} s: {written}")
     return OK
-
-
-def _run(engine: Engine, request: Request) -> Hypotheses:
-    from tqdm import tqdm
-
-    # disable=None: no bar where stderr is not a terminal.
-    with tqdm(total=request.steps, unit="step", leave=False, disable=None) as bar:
-
-        def on_step(step: int, steps: int, preview: np.ndarray | None) -> None:
-            bar.total = steps
-            bar.update(step - bar.n)
-
-        if request.frames is None:
-            return engine.run(request, on_step)
-        from .sequence import complete_motion
-
-        return complete_motion(engine, request, on_step, meshes=True)
 
 
 def _write(found: Hypotheses, request: Request, paths: dict[str, Path]) -> None:
@@ -179,26 +151,16 @@ def _write(found: Hypotheses, request: Request, paths: dict[str, Path]) -> None:
     write_files({paths[suffix]: content for suffix, content in contents.items()})
 
 
-def _make_engine(args: argparse.Namespace) -> Engine:
-    _check_device(args.device)
-    from .engine import Engine
+def _reconstruct(args: argparse.Namespace) -> int:
+    from .picture_commands import reconstruct
 
-    return Engine(device=args.device, weights=args.weights, threads=args.threads)
+    return reconstruct(args)
 
 
-def _check_device(name: str) -> None:
-    """An InputError when torch does not know the device or has none of it here."""
-    import torch
+def _fit(args: argparse.Namespace) -> int:
+    from .picture_commands import fit
 
-    from .faults import InputError
-
-    if name == "auto":
-        return
-    try:
-        torch.empty(1, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError, ValueError) as exc:
-        cause = str(exc).strip().split("\n")[0].rstrip(".")
-        raise InputError(f"The device {name} cannot be used here ({cause}): use --device cpu.") from exc
+    return fit(args)
 
 
 def _train(args: argparse.Namespace) -> int:
@@ -215,7 +177,7 @@ def _train(args: argparse.Namespace) -> int:
         raise InputError(f"{args.out} holds a run: add --resume to go on with it, or give another --out.")
     if args.steps is not None and args.steps < 1:
         raise InputError(f"--steps is {args.steps}: give 1 or more.")
-    _check_device(args.device)
+    check_device(args.device)
     from safetensors import SafetensorError
 
     from .training.settings import load_settings
@@ -238,7 +200,7 @@ def _serve(args: argparse.Namespace) -> int:
     from .serve import serve
 
     def ready() -> Engine:
-        engine = _make_engine(args)
+        engine = make_engine(args)
         if engine.weights.is_file():
             engine.warm_up()
         return engine

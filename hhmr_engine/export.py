@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ _OF_PICTURE = ("camera", "joints2d", "given2d", "sigma2d", "box")
 _SKIN = (0.76, 0.42, 0.30, 1.0)  # linear
 
 
-def npz_bytes(found: Hypotheses) -> bytes:
+def npz_bytes(found: Hypotheses, size: tuple[int, int] | None = None) -> bytes:
     """`np.load`-able arrays, best hypothesis first, in the frame, scale and side of what was given.
 
     `vertices [n, V, 3]`, `faces [F, 3]`, `joints [n, 21, 3]`, `residual [n]` (metres, on what was given),
@@ -36,7 +37,8 @@ def npz_bytes(found: Hypotheses) -> bytes:
     Of a picture, in its pixels: `camera [3]`, focal length and principal point x, y; `joints2d [n, 21, 2]`,
     where it sees the hands' joints; `given2d [21, 2]` and `sigma2d [21]`, the 2D skeleton and its noise;
     `box [4]`, x, y, width and height. What is in space is in Blender's camera axes then (x right, y up, the
-    camera at the origin looks along -z), and `translation [n, 3]` is where the wrists are.
+    camera at the origin looks along -z), `translation [n, 3]` is where the wrists are, and `image_size [2]`
+    what is given as `size`, the picture's width and height.
     """
     arrays: dict[str, Any] = {
         name: np.asarray(getattr(found, name), np.float32)
@@ -48,17 +50,22 @@ def npz_bytes(found: Hypotheses) -> bytes:
             arrays[name] = getattr(found, name)
     if found.camera is not None:
         arrays["translation"] = arrays["joints"][:, 0]
+    if size is not None:
+        arrays["image_size"] = np.array(size, np.int32)
     buffer = io.BytesIO()
     np.savez(buffer, seed=np.int64(found.seed), side=np.str_(found.side), **arrays)
     return buffer.getvalue()
 
 
-def glb_bytes(found: Hypotheses, triangles: NDArray | None = None) -> bytes:
+def glb_bytes(
+    found: Hypotheses, triangles: NDArray | None = None, size: tuple[int, int] | None = None
+) -> bytes:
     """A binary glTF with one mesh, the best hypothesis, and a morph target "Hypothesis k" for each of them.
 
     The mesh is the template's; where all of a hand of another topology was given, with `triangles [F, 3]`, it
     is that one. Blender imports the targets as shape keys. Coordinates are written as they are; glTF calls Y
-    up, so Blender's importer turns what was given with Z up by a quarter.
+    up, so Blender's importer turns what was given with Z up by a quarter. With the `size` of the picture that
+    the hands are from, the camera is in it too: glTF's looks along -z, as theirs does.
     """
     import trimesh
 
@@ -93,6 +100,8 @@ def glb_bytes(found: Hypotheses, triangles: NDArray | None = None) -> bytes:
         ]
         tree["meshes"][0]["primitives"][0]["targets"] = targets
         tree["meshes"][0]["weights"] = [0.0] * len(targets)
+        if size is not None and found.camera is not None:
+            _append_camera(tree, float(found.camera[0]), size)
 
     return trimesh.exchange.gltf.export_glb(scene, include_normals=True, buffer_postprocessor=add_targets)
 
@@ -111,6 +120,14 @@ def _append(buffers: Any, tree: dict[str, Any], key: str, data: NDArray) -> int:
         "max": data.max(0).tolist(),
     }
     return len(tree["accessors"]) - 1
+
+
+def _append_camera(tree: dict[str, Any], focal: float, size: tuple[int, int]) -> None:
+    """The camera of a picture, its focal length and size in pixels; glTF has none with another middle."""
+    lens = {"yfov": 2 * math.atan(size[1] / (2 * focal)), "aspectRatio": size[0] / size[1], "znear": 0.01}
+    tree["cameras"] = [{"name": "HHMR camera", "type": "perspective", "perspective": lens}]
+    tree["scenes"][0]["nodes"].append(len(tree["nodes"]))
+    tree["nodes"].append({"name": "HHMR camera", "camera": 0})
 
 
 def write_files(contents: dict[Path, bytes]) -> None:

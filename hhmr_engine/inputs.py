@@ -293,7 +293,7 @@ def output_paths(out: str) -> dict[str, Path]:
     named = base.suffix.lower() in SUFFIXES
     if named:
         base = base.with_suffix("")
-    paths = {suffix: base.with_name(base.name + suffix) for suffix in SUFFIXES} if base.name else {}
+    paths = paths_of(base) if base.name else {}
     try:
         if not paths or out.endswith(("/", "\\")) or (not named and base.is_dir()):
             raise InputError(f"{out} is a folder: give a name in it, such as {base / 'hands'}.")
@@ -309,3 +309,8 @@ def output_paths(out: str) -> dict[str, Path]:
         reason = exc.strerror or exc
         raise InputError(f"Nothing can be written to {base.parent} ({reason}): give another --out.") from exc
     return paths
+
+
+def paths_of(base: Path) -> dict[str, Path]:
+    """The three files of that name, by ending."""
+    return {suffix: base.with_name(base.name + suffix) for suffix in SUFFIXES}

@@ -34,7 +34,7 @@ def numbers(count: int, what: str, above: float = -math.inf) -> Callable[[str], 
 
 def add_sampling(parser: argparse.ArgumentParser) -> None:
     """Options of Request for what is known in space, under its own defaults."""
-    from .request import MAX_RHO, SIDES, Request
+    from .request import GUIDANCES, MAX_RHO, SIDES, Request
 
     usual = Request("generate")
     _add_draws(parser, _X)
@@ -42,11 +42,15 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--side", choices=SIDES, default=argparse.SUPPRESS, help=text)
     text = f"noise of what is given, 0 to {MAX_RHO:g} millimetres (default {usual.rho:g})"
     parser.add_argument("--rho", type=float, metavar="MM", default=argparse.SUPPRESS, help=text)
+    text = f"default {usual.guidance}"
+    parser.add_argument("--guidance", choices=GUIDANCES, default=argparse.SUPPRESS, help=text)
+    text = f"classifier-free guidance: 1 takes the condition as it is (default {usual.condition_weight:g})"
+    parser.add_argument("--condition-weight", type=float, metavar="W", default=argparse.SUPPRESS, help=text)
 
 
 def _add_draws(parser: argparse.ArgumentParser, out: str) -> None:
     """How many hands are drawn, and how."""
-    from .request import GUIDANCES, MAX_COUNT, MAX_STEPS, METHODS, SAMPLERS, Request
+    from .request import MAX_COUNT, MAX_STEPS, METHODS, SAMPLERS, Request
 
     def add(*names: str, **settings: Any) -> None:
         parser.add_argument(*names, default=argparse.SUPPRESS, **settings)
@@ -59,9 +63,6 @@ def _add_draws(parser: argparse.ArgumentParser, out: str) -> None:
     add("--steps", type=int, metavar="N", help=f"denoising steps, 1 to {MAX_STEPS} (default {usual.steps})")
     add("--method", choices=METHODS, help=f"gaussian is the baseline (default {usual.method})")
     add("--sampler", choices=SAMPLERS, help=f"default {usual.sampler}")
-    add("--guidance", choices=GUIDANCES, help=f"default {usual.guidance}")
-    text = f"classifier-free guidance: 1 takes the condition as it is (default {usual.condition_weight:g})"
-    add("--condition-weight", type=float, metavar="W", help=text)
     add("--fit", action="store_true", help="end with a fit of the skinned hand, which gives bone rotations")
     text = "take the first N draws, not the most different of more"
     add("--no-diverse", dest="diverse", action="store_false", help=text)
@@ -97,22 +98,13 @@ def add_reconstruct(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--joints2d", type=Path, metavar="FILE", help=text)
     _add_camera(parser)
     only = parser.add_mutually_exclusive_group()
-    text = "use the photo only to find the 21 joints in it"
+    text = "the photo only shows where the 21 joints are"
     only.add_argument("--no-image", dest="image", action="store_false", default=argparse.SUPPRESS, help=text)
-    text = "do not use the 21 joints, neither as condition nor for guidance: as the paper's photo-only row"
+    text = "use the photo alone: tell neither the network nor the guidance where the 21 joints are"
     only.add_argument(
         "--no-skeleton", dest="skeleton", action="store_false", default=argparse.SUPPRESS, help=text
     )
-    text = "the same as --guidance none"
-    parser.add_argument(
-        "--no-guidance",
-        dest="guidance",
-        action="store_const",
-        const="none",
-        default=argparse.SUPPRESS,
-        help=text,
-    )
-    text = "look at turned and scaled copies as well, and take their mean"
+    text = "test-time augmentation: draw from several crops of the photo"
     parser.add_argument("--augment", action="store_true", default=argparse.SUPPRESS, help=text)
     text = "of a folder: do those photos again that the report says are done"
     parser.add_argument("--again", action="store_true", help=text)
@@ -147,6 +139,15 @@ def _add_camera(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sensor", type=length, metavar="MM", help=text)
     text = "from the wrist to the middle knuckle (default: an average hand's)"
     parser.add_argument("--palm", type=length, metavar="MM", help=text)
+    text = "leave all to the network: do not pull the hands to the joints while they are made"
+    parser.add_argument(
+        "--no-guidance",
+        dest="guidance",
+        action="store_const",
+        const="none",
+        default=argparse.SUPPRESS,
+        help=text,
+    )
 
 
 def add_train(parser: argparse.ArgumentParser) -> None:
