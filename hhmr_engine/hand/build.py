@@ -24,10 +24,10 @@ REGRESSOR_NEIGHBOURS = 80
 class SkinnedHand:
     """A right hand in rest pose, anywhere and any way round, in metres; the input of `build_template`.
 
-    `heads` and `weights` follow skeleton.BONE_NAMES. A bone the mesh lacks (metacarpals) has a head on the way
-    from the wrist to the next one, and is named in `fixed`: it never turns by itself. Its weight may be zero,
-    or a part of the palm, which then can be stretched along it. Shapes are further rest states of the same
-    mesh, each with its heads and tips; or `modes`, how all three change per standard deviation of beta.
+    `heads` and `weights` follow skeleton.BONE_NAMES. A bone the mesh lacks (metacarpals) has a head on the
+    way from the wrist to the next one, and is named in `fixed`: it never turns by itself. Its weight may be
+    zero, or a part of the palm, which then can be stretched along it. Shapes are further rest states of the
+    same mesh, each with its heads and tips; or `modes`, how all three change per standard deviation of beta.
     `corrections` are added to the rest vertices per unit of every bone's local rotation minus the identity.
     """
 

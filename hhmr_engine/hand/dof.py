@@ -1,8 +1,8 @@
 """The 24 angles of a hand: which bone each turns, about which axis, and within which limits.
 
-Angles are radians relative to the neutral pose, which is the shipped hand's rest pose. Flexion > 0 closes the hand, abduction > 0 moves a finger
-towards the thumb's side, and a bone's rotation is abduction after flexion after twist, about axes fixed in
-its parent.
+Angles are radians relative to the neutral pose, which is the shipped hand's rest pose. Flexion > 0 closes
+the hand, abduction > 0 moves a finger towards the thumb's side, and a bone's rotation is abduction after
+flexion after twist, about axes fixed in its parent.
 """
 
 from __future__ import annotations

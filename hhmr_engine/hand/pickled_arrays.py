@@ -1,4 +1,4 @@
-"""The arrays that pickled things of numpy, scipy and chumpy stand for, worked out without running any of them.
+"""The arrays that pickled things of numpy, scipy and chumpy stand for, without any of them run.
 
 Nothing is allocated that is not in the file: an array's bytes must be as many as its shape and type say.
 """
