@@ -95,6 +95,8 @@ class HandPictures:
         visible = torch.empty(count, 21, dtype=torch.bool, device=self.device)
         for number, side in enumerate(s.sides):
             rows = (kind == number).nonzero()[:, 0]
+            if not len(rows):
+                continue
             for part in rows.split(8 if self.device.type == "cpu" else 256):
                 part = part.to(self.device)
                 shown = self._shoot(vertices[part], _rows(view, part, side), side, dice)
