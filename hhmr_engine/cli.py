@@ -1,4 +1,4 @@
-"""The `hhmr` command: generate, inpaint, reconstruct, fit, train, serve, doctor.
+"""The `hhmr` command: generate, inpaint, reconstruct, fit, train, import-hand, serve, doctor.
 
 Exit code 0: done; 1: a fault of the engine, or doctor found a problem; 2: bad input; 3: some of many photos
 could not be done; 130: stopped by Ctrl-C.
@@ -21,6 +21,7 @@ from .command import (
     OK,
     STOPPED,
     check_device,
+    check_template,
     chosen,
     explain,
     make_engine,
@@ -31,6 +32,7 @@ from .options import (
     add_doctor,
     add_engine,
     add_fit,
+    add_import_hand,
     add_inpaint,
     add_reconstruct,
     add_sampling,
@@ -84,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     add_reconstruct(command("reconstruct", _reconstruct, "make the hands that photos show"))
     add_fit(command("fit", _fit, "make the hands that a 2D skeleton may be of"))
     add_train(command("train", _train, "train the network"))
+    add_import_hand(command("import-hand", _import_hand, "turn your MANO into a hand to work on"))
     add_engine(command("serve", _serve, "answer requests on stdin and stdout, for the Blender add-on"))
     add_doctor(command("doctor", _doctor, "say what the engine runs on, what is wrong and what to do"))
     return parser
@@ -163,6 +166,27 @@ def _fit(args: argparse.Namespace) -> int:
     return fit(args)
 
 
+def _import_hand(args: argparse.Namespace) -> int:
+    from .data.import_hand import import_mano
+    from .faults import InputError
+
+    data = args.data or (Path(os.environ["HHMR_DATA"]) if os.environ.get("HHMR_DATA") else None)
+    out = args.out.with_suffix(".npz")
+    if not out.parent.is_dir():
+        raise InputError(f"There is no folder {out.parent}: make it, or give another --out.")
+    try:
+        hand = import_mano(args.mano, data)
+    except OSError as exc:
+        text = f"{exc.filename or args.mano} cannot be read ({exc.strerror or exc}): check the name."
+        raise InputError(text) from exc
+    except ValueError as exc:
+        raise InputError(str(exc)) from exc
+    with writing(args.out):
+        hand.save(out)
+    print(f"A hand of {len(hand.vertices)} vertices: {out}; train it with 'hhmr train --template {out}'.")
+    return OK
+
+
 def _train(args: argparse.Namespace) -> int:
     import os
     from dataclasses import replace
@@ -178,6 +202,7 @@ def _train(args: argparse.Namespace) -> int:
     if args.steps is not None and args.steps < 1:
         raise InputError(f"--steps is {args.steps}: give 1 or more.")
     check_device(args.device)
+    check_template(args.template)
     from safetensors import SafetensorError
 
     from .training.settings import load_settings
@@ -188,7 +213,7 @@ def _train(args: argparse.Namespace) -> int:
         if args.steps is not None:
             settings = replace(settings, steps=args.steps)
         seconds = None if args.minutes is None else 60.0 * args.minutes
-        weights = train(settings, args.out, data, args.device, args.resume, seconds)
+        weights = train(settings, args.out, data, args.device, args.resume, seconds, args.template)
     except (ValueError, OSError, SafetensorError) as exc:
         # The trainer's words for settings, data and checkpoints that don't fit.
         raise InputError(f"Training stopped: {exc}") from exc

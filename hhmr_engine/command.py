@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .options import REQUEST_FIELDS
@@ -41,9 +42,25 @@ def chosen(args: argparse.Namespace) -> dict[str, Any]:
 
 def make_engine(args: argparse.Namespace) -> Engine:
     check_device(args.device)
+    check_template(args.template)
     from .engine import Engine
 
-    return Engine(device=args.device, weights=args.weights, threads=args.threads)
+    return Engine(device=args.device, weights=args.weights, threads=args.threads, template=args.template)
+
+
+def check_template(path: Path | None) -> None:
+    """An InputError when --template is no hand."""
+    from .faults import InputError
+    from .hand.template import load_template
+
+    if path is None:
+        return
+    try:
+        load_template(path)
+    except OSError as exc:
+        raise InputError(f"{path} cannot be read ({exc.strerror or exc}): check --template.") from exc
+    except ValueError as exc:
+        raise InputError(f"{path} is no hand: give what 'hhmr import-hand' has written.") from exc
 
 
 def check_device(name: str) -> None:

@@ -150,6 +150,14 @@ def _add_camera(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_import_hand(parser: argparse.ArgumentParser) -> None:
+    text = "MANO_RIGHT.pkl as its makers publish it, the same arrays as npz, or smplx's folder of models"
+    parser.add_argument("--mano", "--smplx", type=Path, required=True, metavar="FILE", help=text)
+    text = "npz, for --template of the other commands"
+    parser.add_argument("--out", type=Path, required=True, metavar="HAND", help=text)
+    parser.add_argument("--data", type=Path, help="folder of recorded poses (default HHMR_DATA)")
+
+
 def add_train(parser: argparse.ArgumentParser) -> None:
     text = "settings (default those of the weights that ship)"
     parser.add_argument("--config", type=Path, metavar="TOML", help=text)
@@ -160,6 +168,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--minutes", type=float, metavar="M", help="stop after M minutes; --resume goes on")
     parser.add_argument("--data", type=Path, help="folder of recorded poses (default HHMR_DATA)")
+    _add_template(parser)
     _add_device(parser)
 
 
@@ -170,11 +179,17 @@ def add_doctor(parser: argparse.ArgumentParser) -> None:
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
     _add_device(parser)
+    _add_template(parser)
     text = "safetensors, in place of the weights that ship"
     parser.add_argument("--weights", type=Path, metavar="FILE", help=text)
     parser.add_argument(
         "--threads", type=int, metavar="N", help="processor threads (default torch's own choice)"
     )
+
+
+def _add_template(parser: argparse.ArgumentParser) -> None:
+    text = "the hand, an npz of 'hhmr import-hand', in place of the one that ships; weights are for one hand"
+    parser.add_argument("--template", type=Path, metavar="HAND", help=text)
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:
