@@ -33,6 +33,7 @@ _PLACES: dict[str, tuple[tuple[str, ...], str]] = {
     "new": (("copy_reg", "copyreg"), "_reconstructor"),
     "object": (("__builtin__", "builtins"), "object"),
     "set": (("__builtin__", "builtins"), "set"),
+    "bytes": (("__builtin__", "builtins"), "bytes"),
     "encode": (("_codecs",), "encode"),
 }
 KINDS = {(module, name): kind for kind, (modules, name) in _PLACES.items() for module in modules}

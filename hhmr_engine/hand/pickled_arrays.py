@@ -68,6 +68,8 @@ def _frombuffer(value: Made) -> np.ndarray:
 def _numbers(data: Any, dtype: np.dtype, shape: Any, order: Any) -> np.ndarray:
     if isinstance(data, Made) and data.kind == "encode" and len(data.args) == 2:
         data = data.args[0]  # how Python 3 writes bytes into an old protocol: as Latin-1
+    elif isinstance(data, Made) and data.kind == "bytes" and not data.args:
+        data = b""  # and how it writes none
     if isinstance(data, str):
         try:
             data = data.encode("latin-1")
