@@ -7,10 +7,10 @@ import bpy
 ADDON_ID = __package__
 """Name of the add-on to Blender; `__package__` of a sub-package is longer."""
 
-from . import operators, panels, preferences, properties, pump  # noqa: E402
+from . import operators, overlay, panels, preferences, properties, pump  # noqa: E402
 from .session import session  # noqa: E402
 
-PARTS = (properties, preferences, operators, panels)
+PARTS = (properties, preferences, operators, panels, overlay)
 
 
 @bpy.app.handlers.persistent

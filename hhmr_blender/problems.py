@@ -47,6 +47,10 @@ GAUSSIAN = Mend(
     "NONE",
     {"data_path": "scene.hhmr.method", "value": "gaussian"},
 )
+ADD_CAMERA = Mend("hhmr.add_camera", "Add Camera", "CAMERA_DATA")
+DRAW_BOX = Mend("hhmr.draw_box_in_editor", "Draw Box", "SELECT_SET")
+CLEAR_BOX = Mend("hhmr.clear_box", "Clear Box", "X")
+ADD_SKELETON = Mend("hhmr.add_skeleton", "Add 2D Skeleton", "ARMATURE_DATA")
 FEWER = Mend("hhmr.ask_for_fewer", "Ask for Fewer", "REMOVE")
 
 SCENE: dict[str, tuple[Mend, ...]] = {
@@ -70,6 +74,12 @@ SCENE: dict[str, tuple[Mend, ...]] = {
     "two_parts": (EDIT_MODE,),
     "nothing_missing": (EDIT_MODE,),
     "too_large": (EDIT_MODE,),
+    "no_camera": (ADD_CAMERA,),
+    "bad_camera": (ADD_CAMERA,),
+    "no_photo": (),
+    "bad_photo": (),
+    "bad_box": (DRAW_BOX, CLEAR_BOX),
+    "no_skeleton": (ADD_SKELETON,),
 }
 """About what was found in the scene."""
 
@@ -87,6 +97,7 @@ ENGINE: dict[str, tuple[Mend, ...]] = {
     "too_many": (FEWER,),
     "wrong_topology": (REINSTALL, GAUSSIAN, LOG),
     "cancelled_by_unload": (RESTART,),
+    "no_hand": (DRAW_BOX, ADD_SKELETON),
 }
 """About the engine: shown in the preferences as well."""
 

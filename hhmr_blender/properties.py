@@ -9,6 +9,7 @@ from bpy.props import (
     EnumProperty,
     FloatProperty,
     IntProperty,
+    IntVectorProperty,
     PointerProperty,
     StringProperty,
 )
@@ -218,6 +219,39 @@ class HHMR_PG_settings(bpy.types.PropertyGroup):
         max=100.0,
         precision=2,
     )
+    photo: PointerProperty(
+        name="Picture",
+        description="Picture of a hand; without one, what the scene's camera has as its background",
+        type=bpy.types.Image,
+    )
+    photo_side: EnumProperty(
+        name="Side",
+        description="Which hand is seen",
+        items=[
+            ("AUTO", "Auto", "Found out from what is seen"),
+            ("RIGHT", "Right", "A right hand"),
+            ("LEFT", "Left", "A left hand"),
+        ],
+        default="AUTO",
+    )
+    photo_behind: BoolProperty(
+        name="Show Picture Behind",
+        description="Make the picture the camera's background, so that the hand is seen over it",
+        default=True,
+    )
+    palm: FloatProperty(
+        name="Palm",
+        description=(
+            "Distance from the wrist to the middle finger's knuckle: no picture shows how large a hand is. "
+            "0: as our own hand has it, about 9 cm"
+        ),
+        default=0.0,
+        min=0.0,
+        max=1000.0,
+        soft_max=0.2,
+        precision=3,
+        subtype="DISTANCE",
+    )
     fit: BoolProperty(
         name="Fit Bones",
         description="Fit a skinned hand to every result: cleaner skin, a little slower",
@@ -225,7 +259,7 @@ class HHMR_PG_settings(bpy.types.PropertyGroup):
     )
 
 
-def _is_empty(_landmarks: object, ob: bpy.types.Object) -> bool:
+def _is_empty(_owner: bpy.types.bpy_struct, ob: bpy.types.Object) -> bool:
     return ob.type == "EMPTY"
 
 
@@ -244,7 +278,7 @@ CLASSES = (HHMR_PG_bones, HHMR_PG_landmarks, HHMR_PG_pose, HHMR_PG_settings)
 
 
 def register() -> None:
-    """Add the settings to every scene; a mapping, poses and landmarks to every object."""
+    """Add the settings to every scene; a mapping, poses, landmarks to every object; a box to every image."""
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     bpy.types.Scene.hhmr = PointerProperty(type=HHMR_PG_settings)
@@ -265,10 +299,26 @@ def register() -> None:
         override=OVERRIDABLE,
     )
     bpy.types.Object.hhmr_landmarks = PointerProperty(type=HHMR_PG_landmarks, override=OVERRIDABLE)
+    bpy.types.Object.hhmr_skeleton = PointerProperty(
+        name="2D Skeleton",
+        description="Empty that holds the joints that this hand was fitted to",
+        type=bpy.types.Object,
+        poll=_is_empty,
+        override=OVERRIDABLE,
+    )
+    bpy.types.Image.hhmr_box = IntVectorProperty(
+        name="Box",
+        description="Where the hand is: pixels from the upper left corner, then width and height",
+        size=4,
+        min=0,
+        options=set(),
+    )
 
 
 def unregister() -> None:
     """Take them off again."""
+    del bpy.types.Image.hhmr_box
+    del bpy.types.Object.hhmr_skeleton
     del bpy.types.Object.hhmr_landmarks
     del bpy.types.Object.hhmr_pose_index
     del bpy.types.Object.hhmr_poses

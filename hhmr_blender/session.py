@@ -19,13 +19,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Shot:
+    """What of the scene a request about a picture was made from, by session_uid; 0: not there."""
+
+    camera: int
+    image: int = 0
+    skeleton: int = 0
+    """The empty that holds a 2D skeleton."""
+    askew: Matrix = field(default_factory=lambda: Matrix.Identity(4))
+    """From the axes of the camera that the engine is told of, to those of the scene's."""
+
+
+@dataclass(frozen=True)
 class Target:
     """Where the hypotheses go. Objects are remembered by session_uid: references die with an undo."""
 
     kind: str
     """KEYS: on the object itself; BESIDE: a new hand with its transform; FREE: a new hand at `matrix`;
     SURFACE: on an object of any topology, or where that lacks fingers, a new hand in its place; MOTION: keys
-    on an armature."""
+    on an armature; CAMERA: on the object where there is one, else a new hand, wherever that is."""
     matrix: Matrix
     """From the space of the request to the world."""
     uid: int = 0
@@ -33,6 +45,8 @@ class Target:
     name: str = ""
     hand: ForeignHand | None = field(default=None, compare=False, repr=False)
     """With SURFACE: what was captured, and the way back."""
+    shot: Shot | None = None
+    """With CAMERA."""
 
     def find(self) -> bpy.types.Object | None:
         """The object, if it still exists, under whatever name."""

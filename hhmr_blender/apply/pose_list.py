@@ -199,7 +199,7 @@ def hand_of(ob: bpy.types.Object, chosen: Pose) -> Hand:
     """Hand that a row poses. Raises Problem where the armature has it no more."""
     found = next((hand for hand in capture.hands(ob) if hand.bones[0] == chosen.wrist), None)
     if found is None:
-        raise Problem("no_hand", f"'{ob.name}' has no hand at '{chosen.wrist}' any more.")
+        raise Problem("no_rig_hand", f"'{ob.name}' has no hand at '{chosen.wrist}' any more.")
     return found
 
 
@@ -273,7 +273,7 @@ def _nearest_hand(ob: bpy.types.Object, request: dict[str, Any], joints: Array) 
     if named is not None:
         return named
     if not found:
-        raise Problem("no_hand", f"'{ob.name}' has no hand any more.")
+        raise Problem("no_rig_hand", f"'{ob.name}' has no hand any more.")
     return min(found, key=lambda hand: _distance(capture.posed_joints(ob, hand), joints))
 
 

@@ -15,7 +15,7 @@ from ..capture.mesh import template_ids
 from ..problems import Problem
 from ..session import Target
 from ..template import template
-from . import foreign, hand_object, shape_keys
+from . import foreign, hand_object, in_camera, shape_keys
 from .shape_keys import Entry
 
 
@@ -37,6 +37,8 @@ def place(
     if target.hand is not None:
         assert source is not None
         return _on_surface(context, source, target.hand, request, engine, arrays)
+    if target.kind == "CAMERA":
+        return _before_camera(context, source, target, request, engine, arrays)
     entries = _entries(arrays)
     if target.kind == "KEYS":
         assert source is not None
@@ -75,6 +77,33 @@ def _on_surface(
     with object_mode(context, source):
         foreign.write(source, hand, arrays["bound"], entries, request, engine)
     return source
+
+
+def _before_camera(
+    context: bpy.types.Context,
+    source: bpy.types.Object | None,
+    target: Target,
+    request: dict[str, Any],
+    engine: dict[str, Any],
+    arrays: dict[str, np.ndarray],
+) -> bpy.types.Object:
+    """On a hand that such a request made before, wherever it stands now, or as a new one."""
+    assert target.shot is not None
+    vertices, entries = arrays["vertices"], _entries(arrays)
+    if source is None or not in_camera.can_take(source):
+        place = in_camera.stand(target.matrix, arrays["joints"][0, 0])
+        vertices = in_camera.local(vertices, target.matrix, place)
+        ob = _new_hand(context, None, place, vertices, entries, request, engine)
+    else:
+        ob = source
+        check_editable(ob)
+        vertices = in_camera.local(vertices, target.matrix, ob.matrix_world)
+        with object_mode(context, ob):
+            ids, _ = template_ids(ob, template())
+            in_camera.set_side(ob, str(request["side"]), vertices[0][ids])
+            shape_keys.write(ob, vertices[:, ids], entries, request, engine)
+    in_camera.link_skeleton(ob, target.shot)
+    return ob
 
 
 def _new_hand(

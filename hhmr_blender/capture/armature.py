@@ -101,7 +101,7 @@ def detected_for(ob: bpy.types.Object) -> list[Hand]:
     found = [hand for hand in detected_hands(ob.data) if hand.whole]
     if not found:
         raise Problem(
-            "no_hand", f"No hand was found in '{ob.name}': choose its bones in the fields under Mapping."
+            "no_rig_hand", f"No hand was found in '{ob.name}': choose its bones in the fields under Mapping."
         )
     picked = selected_bones(ob)
     found.sort(key=lambda hand: not _touched(hand, picked))
@@ -124,7 +124,7 @@ def choose(ob: bpy.types.Object, side: str, picked: set[str] | None) -> Hand:
     found = hands(ob)
     if not found:
         raise Problem(
-            "no_hand",
+            "no_rig_hand",
             f"No hand was found in '{ob.name}': its bones are named like none of the rigs known here "
             "(Rigify, Mixamo, Unreal and others), and no four or five chains of bones lie like fingers. "
             "Name its bones under Mapping.",
@@ -132,7 +132,7 @@ def choose(ob: bpy.types.Object, side: str, picked: set[str] | None) -> Hand:
     if side != "AUTO":
         found = [hand for hand in found if seen_side(ob, hand) == side.lower()]
         if not found:
-            raise Problem("no_hand", f"'{ob.name}' has no {side.lower()} hand: choose the other side.")
+            raise Problem("no_rig_hand", f"'{ob.name}' has no {side.lower()} hand: choose the other side.")
     if picked is not None:
         found = [hand for hand in found if _touched(hand, picked)]
         if not found:

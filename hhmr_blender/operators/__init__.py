@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import bpy
 
-from . import add_hand, animate, engine, generate, hypotheses, landmarks, mapping, poses, rig
+from . import (
+    add_hand,
+    animate,
+    box,
+    engine,
+    generate,
+    hypotheses,
+    image,
+    landmarks,
+    mapping,
+    poses,
+    rig,
+    skeleton2d,
+)
 
 CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *add_hand.CLASSES,
@@ -14,6 +27,9 @@ CLASSES: tuple[type[bpy.types.Operator], ...] = (
     *rig.CLASSES,
     *poses.CLASSES,
     *animate.CLASSES,
+    *image.CLASSES,
+    *box.CLASSES,
+    *skeleton2d.CLASSES,
     *mapping.CLASSES,
     *engine.CLASSES,
 )

@@ -190,7 +190,7 @@ class HHMR_OT_apply_result(bpy.types.Operator):
         return session.run is not None and session.run.job.result is not None
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        from ..apply import foreign, motion, pose_list, result
+        from ..apply import foreign, in_camera, motion, pose_list, result
 
         run = session.run
         assert run is not None and run.job.result is not None
@@ -198,6 +198,9 @@ class HHMR_OT_apply_result(bpy.types.Operator):
         info = session.engine().info
         engine = {name: info[name] for name in ("engine", "template", "weights", "device") if name in info}
         asked = {**run.request, "side": message.get("side", run.request["side"])}  # "auto" was found out
+        shot = run.target.shot
+        if shot is not None:
+            asked |= {"hands": message.get("hands", 1), **in_camera.told(arrays, shot.askew)}
         try:
             if run.target.kind == "MOTION":
                 session.notice = Notice(motion.take(context, run.target, asked, arrays))
@@ -211,6 +214,8 @@ class HHMR_OT_apply_result(bpy.types.Operator):
         text = f"{hands} on '{ob.name}' in {seconds:.1f}\u00a0s."
         if run.target.hand is not None:
             text = f"{foreign.fit_text(message, arrays['covered'], run.target.hand)} {text}"
+        if shot is not None and shot.image and context.scene.hhmr.photo_behind:
+            text = f"{text} {in_camera.show_behind(shot)}"
         told = pose_list.take(context, run.target, asked, engine, arrays)
         session.notice = Notice(f"{text} {told}".strip())
         return {"FINISHED"}

@@ -51,7 +51,11 @@ class HHMR_OT_detect_mapping(_OnArmature, bpy.types.Operator):
         for text in (text for hand in hands for text in (hand.doubt, hand.remark) if text):
             self.report({"WARNING"}, text)
         self.report({"INFO"}, ", ".join(f"{hand.side.capitalize()}: {hand.rig.label}" for hand in hands))
-        if session.notice is not None and session.notice.code in ("unsure_hand", "stale_mapping", "no_hand"):
+        if session.notice is not None and session.notice.code in (
+            "unsure_hand",
+            "stale_mapping",
+            "no_rig_hand",
+        ):
             session.notice = None
         return {"FINISHED"}
 

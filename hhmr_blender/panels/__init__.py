@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import bpy
 
-from . import animate, armature, complete, engine, hypotheses, poses
+from . import animate, armature, complete, engine, hypotheses, image, poses
 
 CLASSES: tuple[type, ...] = (
     *complete.CLASSES,
     *armature.CLASSES,
     *animate.CLASSES,
+    *image.CLASSES,
     *hypotheses.CLASSES,
     *poses.CLASSES,
     *engine.CLASSES,

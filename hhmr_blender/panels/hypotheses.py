@@ -68,7 +68,9 @@ class HHMR_PT_hypotheses(Tab, bpy.types.Panel):
         )
         if shown is not None:
             column = layout.column(align=True)
-            column.label(text=f"Kept part off by {shown.residual_mm:.1f} mm")
+            known = shape_keys.provenance(ob.data)
+            what = "Seen joints" if known and "rays" in known.request else "Kept part"
+            column.label(text=f"{what} off by {shown.residual_mm:.1f} mm")
             column.label(text=f"Self-intersection: {shown.self_intersection:.1f} %")
         row = layout.row(align=True)
         row.operator("hhmr.blend", depress=not ob.show_only_shape_key)

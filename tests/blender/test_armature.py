@@ -127,7 +127,7 @@ def test_a_mirrored_character_shows_the_other_hand() -> None:
     found = capture.capture(ob, "ALL", "LEFT")
     assert (found.side, found.hand.side) == ("left", "right")
     np.testing.assert_allclose(found.joints, places("right") * [-1, 1, 1], atol=1e-6)
-    assert problem_of(ob, side="RIGHT") == "no_hand"
+    assert problem_of(ob, side="RIGHT") == "no_rig_hand"
 
 
 def test_parents_and_constraints_of_the_object_count() -> None:
@@ -218,11 +218,11 @@ def test_two_hands_need_a_side_or_a_selection() -> None:
 
 def test_no_hand_half_a_hand_no_bones() -> None:
     bpy.ops.object.armature_add()
-    assert problem_of(bpy.context.object) == "no_hand"
+    assert problem_of(bpy.context.object) == "no_rig_hand"
     half = build("mixamo", joints=(0, 1, 2, 3, 4, 5, 6, 7, 8))
     assert problem_of(half) == "half_hand"
     assert problem_of(half, "SELECTED") == "no_bones"
-    assert problem_of(half, side="LEFT") == "no_hand"
+    assert problem_of(half, side="LEFT") == "no_rig_hand"
     select_bones(half, {"mixamorig:RightHandIndex1"})
     joints = capture.capture(half, "SELECTED", "AUTO").joints  # asked for by name, half a hand is welcome
     assert np.isfinite(joints).all(axis=1).sum() == 4

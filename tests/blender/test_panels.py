@@ -33,7 +33,7 @@ class CheckingLayout:
     def child(self, **_options: Any) -> CheckingLayout:
         return CheckingLayout(self.texts)
 
-    row = column = box = split = child
+    row = column = box = split = grid_flow = child
 
     def panel(self, _name: str, default_closed: bool = False) -> tuple[CheckingLayout, CheckingLayout]:
         return self.child(), self.child()
@@ -47,6 +47,18 @@ class CheckingLayout:
 
     def prop_search(self, data: Any, name: str, where: Any, collection: str, **_options: Any) -> None:
         assert name in data.bl_rna.properties and collection in where.bl_rna.properties
+
+    def template_ID(self, data: Any, name: str, **operators: str) -> None:
+        assert data.bl_rna.properties[name].type == "POINTER"
+        for idname in operators.values():
+            self.operator(idname)
+
+    def icon(self, data: Any) -> int:
+        assert isinstance(data, bpy.types.ID)
+        return 1
+
+    def template_icon(self, icon_value: int, scale: float) -> None:
+        assert icon_value and scale
 
     def operator(self, idname: str, text: str | None = None, icon: str = "NONE", **_options: Any) -> Any:
         group, name = idname.split(".")

@@ -243,7 +243,7 @@ def test_a_hand_that_is_gone_is_said(rig) -> None:
     ob.data.bones["hand_r"].name = "paw"
     ob.data.bones["index_01_r"].name = "claw"
     ob.hhmr_pose_index = 2
-    assert session.notice is not None and session.notice.code == "no_hand"
+    assert session.notice is not None and session.notice.code == "no_rig_hand"
     assert set(rotations(ob).values()) == set(before.values())
 
 
