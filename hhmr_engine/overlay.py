@@ -1,6 +1,7 @@
 """The sheet of a picture's hands: the best one over the picture, then all from the camera and from the side.
 
-The camera's view shows how well hands agree with what is seen, the side's how much they differ in depth.
+The camera's view shows how well hands agree with what is seen, the side's how much they differ in depth. How
+far away the whole hand is cannot be seen without its size, so from the side all palms are laid on each other.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from .hand.normals import vertex_normals
-from .hand.skeleton import JOINT_PARENTS
+from .hand.skeleton import JOINT_PARENTS, PALM_JOINTS
 from .portrait import DOT, OVERSAMPLE, Colour, Scene, close_openings, draw_line, encode, linear, paint_on
 from .sheet import (
     CARD,
@@ -22,7 +23,6 @@ from .sheet import (
     INK,
     LABEL,
     MARGIN,
-    ONE_VIEW_ABOVE,
     PAPER,
     VIEW,
     columns_for,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .engine import Hypotheses
     from .vision.photo import Photo
 
-_PANELS = ("what is given", "the first hypothesis over it", "all of them from the side, camera at the left")
+_CAPTIONS = ("what is given", "the first hypothesis over it", "all from the side, palms together")
 _PANEL_HEIGHT, _CAPTION = 460, 28
 _LEAST_PANEL = 400  # pixels, its width
 _ROOM = 1.25  # of a view, round the hands in it
@@ -74,8 +74,7 @@ def overlay_png(found: Hypotheses, photo: Photo | None) -> bytes:
 def overlay_sheet(found: Hypotheses, photo: Photo | None) -> Image.Image:
     """One picture of all hypotheses of a picture, whose pixels `found` is in."""
     count = len(found.vertices)
-    views = 1 if count > ONE_VIEW_ABOVE else 2
-    card = (views * VIEW[0], VIEW[1] + LABEL)
+    card = (2 * VIEW[0], VIEW[1] + LABEL)
     columns = columns_for(count, card)
     width = max(columns * (card[0] + MARGIN) + MARGIN, 3 * (_LEAST_PANEL + MARGIN) + MARGIN)
     top = HEADER + _PANEL_HEIGHT + MARGIN
@@ -84,12 +83,13 @@ def overlay_sheet(found: Hypotheses, photo: Photo | None) -> Image.Image:
     write_header(draw, found, [(DOT, "given joint"), (_PROJECTED, "the hypothesis' own")], width)
 
     size = ((width - MARGIN) // 3 - MARGIN, _PANEL_HEIGHT - _CAPTION)
-    for k, (picture, caption) in enumerate(zip(_panels(found, photo, size), _PANELS)):
+    captions = (*_CAPTIONS[:2], f"{_CAPTIONS[2]}; {_distances(found)} away")
+    for k, (picture, caption) in enumerate(zip(_panels(found, photo, size), captions)):
         left = MARGIN + k * (size[0] + MARGIN)
         draw.rectangle((left, HEADER, left + size[0] - 1, HEADER + _PANEL_HEIGHT - 1), CARD)
         sheet.paste(Image.fromarray(encode(picture)), (left, HEADER))
         draw.text((left + 10, HEADER + size[1] + 5), caption, INK, letters(15))
-    paste_cards(sheet, found, _arrange(found, VIEW, views), None, top, columns)
+    paste_cards(sheet, found, _arrange(found, VIEW), None, top, columns)
     return sheet
 
 
@@ -111,8 +111,8 @@ def _panels(found: Hypotheses, photo: Photo | None, size: tuple[int, int]) -> li
     _draw_dots(covered, window.place(found.given2d), 3.4)
 
     side = np.full_like(ground, linear(CARD))
-    joints = _from_the_right(found.joints)
-    beside = window_round(_from_the_right(found.vertices), size)
+    joints = _from_the_right(found, found.joints)
+    beside = window_round(_from_the_right(found, found.vertices), size)
     for k in reversed(range(len(joints))):
         _draw_skeleton(side, beside.place(joints[k]), linear(_hue(k)), 2.6 if k == 0 else 1.3)
     return [given, covered, side]
@@ -142,9 +142,20 @@ def _project(points: NDArray, camera: NDArray) -> NDArray:
     return np.concatenate([points[..., :2] * [1, -1] * focal / depth + centre, depth], axis=-1)
 
 
-def _from_the_right(points: NDArray) -> NDArray:
-    """Points `[..., 3]` of Blender's camera axes, seen from the camera's right: metres away, and down."""
-    return -points[..., [2, 1]]
+def _from_the_right(found: Hypotheses, points: NDArray) -> NDArray:
+    """Points `[n, P, 3]` of the hands from the camera's right: metres away from their palms, and down."""
+    return -(points - _palms(found))[..., [2, 1]]
+
+
+def _palms(found: Hypotheses) -> NDArray:
+    """The middles of the palms `[n, 1, 3]`."""
+    return found.joints[:, PALM_JOINTS].mean(1, keepdims=True)
+
+
+def _distances(found: Hypotheses) -> str:
+    """From the camera to the palms."""
+    low, high = (f"{value:.2f}" for value in (-_palms(found)[:, 0, 2].max(), -_palms(found)[:, 0, 2].min()))
+    return f"{low} m" if low == high else f"{low} to {high} m"
 
 
 def _outline(found: Hypotheses, count: int | None = None) -> NDArray:
@@ -167,22 +178,19 @@ def _from_camera(found: Hypotheses, window: Window, count: int | None = None) ->
     return Scene(points[:, None], vertex_normals(vertices, faces)[:, None], faces, None, window.size)
 
 
-def _arrange(found: Hypotheses, size: tuple[int, int], views: int) -> Scene:
-    """All hypotheses from the camera and from its right, there in one frame; or only from there."""
+def _arrange(found: Hypotheses, size: tuple[int, int]) -> Scene:
+    """All hypotheses from the camera, with the given joints, and from its right."""
     assert found.given2d is not None
-    vertices, faces = close_openings(found.vertices, found.faces)
-    window = window_round(_from_the_right(found.vertices), size)
-    beside = window.place(_from_the_right(vertices))
-    depth = -vertices[..., :1] * window.scale
-    points = OVERSAMPLE * np.concatenate([beside, depth], axis=-1)
-    normals = vertex_normals(vertices, faces)[..., [2, 1, 0]] * [-1, 1, 1]
-    if views == 1:
-        return Scene(points[:, None], normals[:, None], faces, None, size)
     window = window_round(_outline(found), size)
     front = _from_camera(found, window)
-    dots = np.full((len(vertices), 2, 21, 3), np.nan)
+    dots = np.full((len(found.vertices), 2, 21, 3), np.nan)
     dots[:, 0, :, :2] = OVERSAMPLE * window.place(found.given2d)
-    dots[:, 0, :, 2] = np.where(np.isfinite(found.given2d).all(1), 0.0, np.nan)
+
+    vertices, faces = close_openings(found.vertices, found.faces)
+    window = window_round(_from_the_right(found, found.vertices), size)
+    beside = window.place(_from_the_right(found, vertices))
+    points = OVERSAMPLE * np.concatenate([beside, -vertices[..., :1] * window.scale], axis=-1)
+    normals = vertex_normals(vertices, faces)[..., [2, 1, 0]] * [-1, 1, 1]
     return Scene(
         np.concatenate([front.points, points[:, None]], 1),
         np.concatenate([front.normals, normals[:, None]], 1),

@@ -36,7 +36,7 @@ def hands_in_photo(run: Run, photo: Photo, asked: Asked) -> tuple[list[Hypothese
     request = _of_photo(photo, asked)
     first = 0 if asked.hand is None else asked.hand - 1
     found, faults = [run(replace(request, which=first))], []
-    alone = asked.hand is not None or request.box is not None
+    alone = asked.hand is not None or request.box is not None or asked.skeleton is not None
     for which in range(1, 1 if alone else found[0].hands or 1):
         try:
             found.append(run(replace(request, which=which)))

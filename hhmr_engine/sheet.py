@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .engine import Hypotheses
 
 _VIEWS = ((28.0, 10.0), (208.0, 10.0))  # yaw and pitch in degrees
-ONE_VIEW_ABOVE = 16  # hands
+_ONE_VIEW_ABOVE = 16  # hands
 VIEW = (232, 304)  # pixels, width and height of one view of one hand
 LABEL, HEADER, MARGIN = 44, 64, 20
 PAPER: Colour = (233, 232, 229)
@@ -41,7 +41,7 @@ class Given:
 def contact_sheet(found: Hypotheses, given: Given = Given()) -> Image.Image:
     """One picture of all hypotheses, best first."""
     count = len(found.vertices)
-    views = _VIEWS if count <= ONE_VIEW_ABOVE else _VIEWS[:1]
+    views = _VIEWS if count <= _ONE_VIEW_ABOVE else _VIEWS[:1]
     card = (len(views) * VIEW[0], VIEW[1] + LABEL)
     columns = columns_for(count, card)
     rows = math.ceil(count / columns)
@@ -122,11 +122,11 @@ def _write_label(
     """Rank, score as a bar and a number, and the two figures behind it."""
     score = float(found.score[k])
     draw.text((left, top + 4), str(k + 1), INK, letters(22))
-    start = left + 40
-    draw.rectangle((start, top + 14, start + 90, top + 19), _BAR)
+    start, bar = left + 40, 90 if width > VIEW[0] else 24
+    draw.rectangle((start, top + 14, start + bar, top + 19), _BAR)
     if score > 0.0:
-        draw.rectangle((start, top + 14, start + 90 * min(score, 1.0), top + 19), INK)
-    draw.text((start + 100, top + 7), f"{score:.2f}", INK, letters(15))
+        draw.rectangle((start, top + 14, start + bar * min(score, 1.0), top + 19), INK)
+    draw.text((start + bar + 10, top + 7), f"{score:.2f}", INK, letters(15))
     facts = [f"{float(found.self_intersection[k]):.1f} % crossing"]
     residual = 1000.0 * float(found.residual[k])
     if residual > 0.0:
