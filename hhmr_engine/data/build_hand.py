@@ -21,11 +21,11 @@ HANDS = 12000
 SEED = 11
 
 
-def with_posed_basis(template: HandTemplate, data: Path | None) -> HandTemplate:
+def with_posed_basis(template: HandTemplate, data: Path | None, hands: int = HANDS) -> HandTemplate:
     """`template` with the posed-shape basis of sampled and, given `data`, recorded poses (training split)."""
     recordings = [] if data is None else load_poses(template, data)
     stream = HandStream(template, recordings, StreamSettings(refresh=1.0), SEED)
-    return fit_basis(template, np.concatenate([stream.next(500).numpy() for _ in range(HANDS // 500)]))
+    return fit_basis(template, np.concatenate([stream.next(500).numpy() for _ in range(hands // 500)]))
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from ..hand.mano import TIPS, VERTICES, mano_hand
 from ..hand.mano_file import read_mano
 from ..hand.skeleton import FINGER_BONES, TIP_JOINTS
 from ..hand.template import HandTemplate, load_template
-from .build_hand import with_posed_basis
+from .build_hand import HANDS, with_posed_basis
 from .kinematics import bone_directions, pose_skeleton
 
 DIRECTION_SIGMA = 0.02  # of a bone's direction
@@ -21,12 +21,12 @@ NEUTRAL_SIGMA = np.radians(20)  # how far another rest pose may be from ours
 FINGER_PARTS = [bone for bones in FINGER_BONES.values() for bone in bones]
 
 
-def import_mano(path: Path, data: Path | None = None) -> HandTemplate:
+def import_mano(path: Path, data: Path | None = None, hands: int = HANDS) -> HandTemplate:
     """MANO_RIGHT as a template of 778 vertices, whose angles mean what ours do.
 
     Posed and shaped alike it is MANO's hand: linear blend skinning, betas, and the pose-dependent
     corrections, which `skin` adds as MANO does. The posed-shape basis is learnt with them, from sampled poses
-    and from the recordings in `data`. Its fingertips are MANO's vertices. Only where the hand is laid onto
+    and from the recordings in `data`, `hands` of them. Its fingertips are MANO's vertices. Only where the hand is laid onto
     somebody's mesh (registration) the corrections are left out. Raises ValueError with one sentence when the
     file is no such hand.
     """
@@ -34,7 +34,7 @@ def import_mano(path: Path, data: Path | None = None) -> HandTemplate:
     regressor = template.regressor.copy()
     regressor[list(TIP_JOINTS)] = np.eye(VERTICES, dtype=np.float32)[list(TIPS)]
     neutral = neutral_angles(template, load_template())
-    return with_posed_basis(replace(template, regressor=regressor, neutral=neutral), data)
+    return with_posed_basis(replace(template, regressor=regressor, neutral=neutral), data, hands)
 
 
 def neutral_angles(template: HandTemplate, like: HandTemplate) -> np.ndarray:

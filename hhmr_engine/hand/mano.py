@@ -96,11 +96,9 @@ def mano_hand(model: ManoModel, name: str = "mano") -> SkinnedHand:
     """MANO as `build_template` wants it: the flat hand, with 20 bones, the shapes and the corrections.
 
     MANO's palm is one piece. Our metacarpals share it among them, so that a palm can be given another width
-    or length, but they never turn by themselves: posed and shaped, the hand is MANO's. Raises ValueError for
-    a left hand.
+    or length, but they never turn by themselves: posed and shaped, the hand is MANO's.
     """
     rest = model.regressor @ model.vertices
-    _check_right(model)
     heads = _heads(rest)
     weights = np.zeros((VERTICES, len(BONE_NAMES)))
     weights[:, [b for b in range(20) if b not in METACARPALS]] = model.weights[
@@ -143,14 +141,13 @@ def _palm_shares(vertices: np.ndarray, heads: np.ndarray) -> np.ndarray:
     return near / near.sum(1, keepdims=True)
 
 
-def _check_right(model: ManoModel) -> None:
+def is_right(model: ManoModel) -> bool:
     """The mean pose closes a hand: in a right one the tips go to the palm, which is -Z in our frame."""
     _, (flat, closed) = model(
         np.stack([np.zeros(48), np.append(np.zeros(3), model.mean)]), flat_hand_mean=True
     )
     back = np.cross(flat[17] - flat[5], flat[9] - flat[0])
-    if ((closed - flat)[[8, 12, 16, 20]] @ back).sum() > 0:
-        raise ValueError("this is a left hand: give MANO_RIGHT, left hands are mirrored by themselves.")
+    return bool(((closed - flat)[[8, 12, 16, 20]] @ back).sum() < 0)
 
 
 def _blended(amounts: Array, modes: Array) -> Array:

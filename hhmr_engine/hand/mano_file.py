@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .mano import FACES, JOINTS, PARENTS, SHAPES, VERTICES, ManoModel
+from .mano import FACES, JOINTS, PARENTS, SHAPES, VERTICES, ManoModel, is_right
 from .pickled import MAX_BYTES, read_pickle
 from .pickled_arrays import array_of
 
@@ -119,9 +119,9 @@ def _model(arrays: dict[str, np.ndarray]) -> ManoModel:
     if not 0 <= arrays["f"].min() <= arrays["f"].max() < VERTICES:
         raise ValueError("its f names vertices that are not there")
     for key in ("weights", "J_regressor"):
-        if np.abs(arrays[key].sum(1) - 1).max() > 1e-3:
+        if np.abs(arrays[key].sum(1) - 1).max() > 0.01:
             raise ValueError(f"the rows of its {key} do not sum to 1")
-    return ManoModel(
+    model = ManoModel(
         vertices=arrays["v_template"],
         faces=arrays["f"],
         shapes=arrays["shapedirs"].transpose(2, 0, 1).copy(),
@@ -131,3 +131,6 @@ def _model(arrays: dict[str, np.ndarray]) -> ManoModel:
         components=arrays["hands_components"],
         mean=arrays["hands_mean"],
     )
+    if not is_right(model):
+        raise ValueError("it is a left hand, which is made here by mirroring the right one")
+    return model
