@@ -194,7 +194,7 @@ def _train(args: argparse.Namespace) -> int:
     from .faults import InputError
 
     data = args.data or (Path(os.environ["HHMR_DATA"]) if os.environ.get("HHMR_DATA") else None)
-    for option, path in (("--config", args.config), ("--data", data)):
+    for option, path in (("--config", args.config), ("--data", data), ("--pictures", args.pictures)):
         if path is not None and not path.exists():
             raise InputError(f"There is no {path} for {option}: check the name.")
     if not args.resume and (args.out / "state.safetensors").exists():
@@ -213,7 +213,9 @@ def _train(args: argparse.Namespace) -> int:
         if args.steps is not None:
             settings = replace(settings, steps=args.steps)
         seconds = None if args.minutes is None else 60.0 * args.minutes
-        weights = train(settings, args.out, data, args.device, args.resume, seconds, args.template)
+        weights = train(
+            settings, args.out, data, args.device, args.resume, seconds, args.template, args.pictures
+        )
     except (ValueError, OSError, SafetensorError) as exc:
         # The trainer's words for settings, data and checkpoints that don't fit.
         raise InputError(f"Training stopped: {exc}") from exc

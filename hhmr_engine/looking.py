@@ -1,4 +1,4 @@
-"""The hand in a picture, before anything is made of it: its joints in pixels, their noise, its side, the lens."""
+"""The hand in a picture, before anything is made of it: joints in pixels, their noise, side, lens."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .vision.detect import find_hands, hand_in_box
 from .vision.landmarks import HandInPhoto, crop_around
 from .vision.photo import Photo
 
-# Of the hand's size in the picture: the noise of joints that are given, and of found ones beside what jittered
-# crops of the photo say of them.
+# Of the hand's size in the picture: the noise of joints that are given, and of found ones beside what
+# jittered crops of the photo say of them.
 NOISE = 0.015
 LEAST_NOISE = 0.2  # of that: no joint is known better
 MIN_JOINTS = 4
@@ -73,7 +73,9 @@ def look(request: Request, device: str = "cpu") -> Found:
         size = np.array(photo.size, float)
     else:  # without a picture's size, a camera that looks at the hand from a few hands away
         size = (low + high) if request.size is None else np.asarray(request.size, float)
-    focal = request.focal or (4 * float((high - low).max()) if photo is None and request.size is None else size.max())
+    focal = request.focal or (
+        4 * float((high - low).max()) if photo is None and request.size is None else size.max()
+    )
     crop = None
     if photo is not None and request.joints2d is None and hand is not None:
         crop = hand.crop
@@ -106,7 +108,9 @@ def _joints(request: Request, hand: HandInPhoto | None) -> tuple[np.ndarray, np.
         raise RequestError("degenerate", text, f"Give {MIN_JOINTS} or more.")
     noise = NOISE * float(np.ptp(joints2d[known], axis=0).max())
     if noise < 1e-6:
-        raise RequestError("degenerate", "The joints lie in one point of the picture.", "Give them in pixels.")
+        raise RequestError(
+            "degenerate", "The joints lie in one point of the picture.", "Give them in pixels."
+        )
     sigma2d = np.full(21, noise)
     if request.sigma2d is not None:
         sigma2d = np.asarray(request.sigma2d, np.float64)

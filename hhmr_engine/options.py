@@ -168,6 +168,8 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--minutes", type=float, metavar="M", help="stop after M minutes; --resume goes on")
     parser.add_argument("--data", type=Path, help="folder of recorded poses (default HHMR_DATA)")
+    text = "folder of training pictures, made by python -m hhmr_engine.training.fill_pictures"
+    parser.add_argument("--pictures", type=Path, metavar="DIR", help=text)
     _add_template(parser)
     _add_device(parser)
 

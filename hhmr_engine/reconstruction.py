@@ -60,13 +60,17 @@ def _sighting(engine: Engine, request: Request, found: Found) -> Sighting:
     sigma = torch.from_numpy((found.sigma2d / focal).astype(np.float32)).to(engine.device)
     appearance = None
     if request.image and found.photo is not None and found.crop is not None and request.method == "network":
-        appearance = _appearance(engine, found.photo, found.crop, AUGMENTED if request.augment else AUGMENTED[:1])
+        appearance = _appearance(
+            engine, found.photo, found.crop, AUGMENTED if request.augment else AUGMENTED[:1]
+        )
     return sight(camera, target, sigma, appearance, request.skeleton or appearance is None)
 
 
 def _appearance(engine: Engine, photo: Photo, crop: Crop, changes: tuple) -> Appearance:
     crops = [crop.moved(*change) for change in changes]
-    patches = load_trunk("hand", device=str(engine.device)).features(cut(photo, crops, HAND_SIDE, "border").to(engine.device))
+    patches = load_trunk("hand", device=str(engine.device)).features(
+        cut(photo, crops, HAND_SIDE, "border").to(engine.device)
+    )
     model = engine.network()[0]
     axes = torch.eye(3).repeat(len(crops), 1, 1)
     axes[:, :2, :2] = torch.from_numpy(np.stack([c.rotation.T for c in crops])).float()
@@ -99,13 +103,17 @@ class PictureSampler:
             states.append(state)
             views.append(view)
         state = torch.cat(states)[:count]
-        view = View(torch.cat([v.rotation for v in views])[:count], torch.cat([v.position for v in views])[:count])
+        view = View(
+            torch.cat([v.rotation for v in views])[:count], torch.cat([v.position for v in views])[:count]
+        )
         return state, view, self._unlikeliness(state)
 
     def _batch(self, draws: range, report: Callable[[int, Tensor], None]) -> tuple[Tensor, View]:
         sighting, prior = self.sighting, self.prior
         size, rank = len(prior.mean), prior.rank
-        noise = torch.stack([draw_noise(self.request.seed, k, size + rank) for k in draws]).to(prior.mean.device)
+        noise = torch.stack([draw_noise(self.request.seed, k, size + rank) for k in draws]).to(
+            prior.mean.device
+        )
         modes = sighting.pick(self.request.seed, draws)
         evidence = sighting.evidence(modes)
         views = sighting.views[modes]
@@ -121,11 +129,10 @@ class PictureSampler:
             x0 = model(x, level, encoded, evidence)
             return self._onto_picture(x0, views, level) if self.guided else x0
 
-        guided: Denoise = denoise
         levels = schedule.grid(self.request.steps, FIRST, LAST).to(noise.device)
         x = levels[0].sqrt() * start + (1 - levels[0]).sqrt() * noise[:, :size]
         solver = ddim if self.request.sampler == "ddim" else dpm_solver_pp_2m
-        x = solver(guided, x, levels, on_step=report)
+        x = solver(denoise, x, levels, on_step=report)
         return x, self._placed(x, views)
 
     def _onto_picture(self, x0: Tensor, views: View, level: Tensor) -> Tensor:
@@ -175,7 +182,9 @@ def _finish(
     rotations = None
     if request.fit:
         none = x.new_zeros(0)
-        fitted = fit_skinned(engine.template, nodes, nodes.new_zeros(0, nodes.shape[1]), none.reshape(0, 3), none)
+        fitted = fit_skinned(
+            engine.template, nodes, nodes.new_zeros(0, nodes.shape[1]), none.reshape(0, 3), none
+        )
         nodes, rotations = fitted.vertices[:, engine.template.nodes], fitted.rotations.cpu().numpy()
         view = sampler.camera.settle(view, sampler.rows @ nodes, target, sigma)
     placed = view.place(engine.template.decoder @ nodes)

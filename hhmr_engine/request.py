@@ -57,7 +57,7 @@ class Request:
     photo: np.ndarray | None = None  # [H,W,3] uint8, upright RGB
     box: np.ndarray | None = None  # [4] x, y, width, height: where the hand is; found where not given
     which: int = 0  # of the hands found, the largest first
-    joints2d: np.ndarray | None = None  # [21,2], NaN = unknown; beside a photo, in place of what is found in it
+    joints2d: np.ndarray | None = None  # [21,2], NaN = unknown; beside a photo, in place of those found in it
     sigma2d: np.ndarray | None = None  # [21] pixels: their noise; 1.5 % of the hand's size where not given
     size: np.ndarray | None = None  # [2] width and height of a picture that is not given itself
     focal: float = 0.0  # pixels; 0: the picture's longer side
@@ -247,7 +247,8 @@ def _check_picture(request: Request, others: list[str]) -> None:
     for name in ("box", "size"):
         array = getattr(request, name)
         if array is not None and not (np.isfinite(array).all() and (array[-2:] > 0).all()):
-            raise RequestError("bad_request", f"The {name} has no width or no height.", "Give them in pixels.")
+            text = f"The {name} has no width or no height."
+            raise RequestError("bad_request", text, "Give them in pixels.")
     if request.sigma2d is not None and not (request.sigma2d > 0).all():
         raise RequestError("bad_request", "The noise of a 2D joint is not above 0.", "Give it in pixels.")
     if joints2d is not None and (np.isinf(joints2d).any() or np.nanmax(np.abs(joints2d), initial=0) > 1e6):

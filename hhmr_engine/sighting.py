@@ -23,8 +23,8 @@ GOLDEN = (5**0.5 - 1) / 2
 class Appearance:
     """What a photo looks like, from one or several crops of it [C].
 
-    patches [C,49,F]; axes [C,3,3] take the picture's camera axes to those of the crop; guess: the rotation that
-    the network reads from each, palm frame -> the crop's axes.
+    patches [C,49,F]; axes [C,3,3] take the picture's camera axes to those of the crop; guess: the rotation
+    that the network reads from each, palm frame -> the crop's axes.
     """
 
     patches: Tensor
@@ -38,10 +38,10 @@ class Appearance:
 
 @dataclass(frozen=True)
 class Sighting:
-    """The joints [1,21,2] in image coordinates (NaN = unknown), their noise [1,21], and M views that explain them.
+    """Joints [1,21,2] in image coordinates (NaN = unknown), their noise [1,21], and views that explain them.
 
-    modes: views [M] with coefficients u [M,R+3] and probabilities [M]; told: whether the joints are conditions,
-    or show no more than where the hand is.
+    Modes: views [M] with coefficients u [M,R+3] and probabilities [M]. told: whether the joints are
+    conditions, or show no more than where the hand is.
     """
 
     camera: JointCamera
@@ -55,7 +55,7 @@ class Sighting:
     energy: float = 0.0  # of the likeliest: -2 log evidence, to compare sides by
 
     def pick(self, seed: int, draws: range) -> Tensor:
-        """The mode of each draw [n]: as often as it is likely, and the same one for a draw of a seed always."""
+        """The mode of each draw [n]: as often as it is likely; the same one for a draw of a seed, always."""
         offset = float(np.random.default_rng(seed).random())
         places = torch.tensor([math.fmod(offset + (k + 1) * GOLDEN, 1.0) for k in draws])
         return torch.searchsorted(self.probability.cumsum(0).cpu(), places).clamp_max(len(self.u) - 1)
@@ -68,9 +68,7 @@ class Sighting:
         """What the joints say of hand and rotation, linearised at each draw's mode."""
         if not self.told:
             nothing, count = self.camera.prior.nothing(), len(modes)
-            return Evidence(
-                nothing.precision.expand(count, -1, -1), nothing.information.expand(count, -1)
-            )
+            return Evidence(nothing.precision.expand(count, -1, -1), nothing.information.expand(count, -1))
         u = self.u[modes]
         return self.camera.evidence(self.views[modes], self.camera.joints(u), u, *self.many(len(modes)))
 
@@ -99,8 +97,8 @@ def sight(
 ) -> Sighting:
     """Finds the views that explain 2D joints [21,2] with noise [21] of a right hand, and how likely each is.
 
-    Starts all round, and where the photo says. With `told` false the photo's rotation is taken, and the joints
-    only place it.
+    Starts all round, and where the photo says. With `told` false the photo's rotation is taken, and the
+    joints only place it.
     """
     target, sigma = target[None], sigma[None]
     starts = camera.starts(target, sigma)
@@ -127,7 +125,9 @@ def sight(
         energy = energy + 2 * (concentration * (1 - apart.cos())).mean(-1)
     rows = _distinct(views.rotation, energy)
     probability = torch.softmax(-0.5 * energy[rows], 0)
-    return Sighting(camera, target, sigma, appearance, told, views[rows], u[rows], probability, float(energy.min()))
+    return Sighting(
+        camera, target, sigma, appearance, told, views[rows], u[rows], probability, float(energy.min())
+    )
 
 
 def _parts(view: View) -> tuple[Tensor, Tensor]:
@@ -145,5 +145,3 @@ def _distinct(rotations: Tensor, energy: Tensor) -> Tensor:
         if all(float(_angle(rotations[row], rotations[k])) > SAME for k in kept):
             kept.append(row)
     return torch.tensor(kept, device=energy.device)
-
-

@@ -1,9 +1,9 @@
-"""A hand before a camera: 2D joints with unknown rotation, place and depth as evidence about hand and rotation.
+"""A hand before a camera: 2D joints, with rotation, place and depth unknown, as evidence about the hand.
 
 Image coordinates are (pixel - principal point) / focal length; the hand's size is the unit of length, since a
 picture shows no other. A view X_camera = rotation x_palm + position has six unknowns beside the hand's own.
-Given a view to linearise at, 2D joints are linear-Gaussian evidence about the prior's coefficients u and a small
-rotation (rotation vector in the palm frame); the position, depth included, is marginalised in closed form.
+Given a view to linearise at, 2D joints are linear-Gaussian evidence about the prior's coefficients u and a
+small rotation (a rotation vector in the palm frame); the position, with its depth, is marginalised.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .diffusion.gaussian import Evidence, GaussianPrior, solve
-from .hand.rotation import procrustes, rotation_matrix
+from .hand.rotation import rotation_matrix
 from .hand.template import HandTemplate
 
 FLAT = 1e-4  # precision of what is not known at all: directions (hand sizes), log depth
@@ -37,7 +37,7 @@ class View:
     def __len__(self) -> int:
         return len(self.rotation)
 
-    def __getitem__(self, rows: Tensor) -> View:
+    def __getitem__(self, rows: Tensor | slice) -> View:
         return View(self.rotation[rows], self.position[rows])
 
     def where(self, condition: Tensor, other: View) -> View:
@@ -50,8 +50,10 @@ class View:
         return points @ self.rotation.transpose(-1, -2) + self.position[:, None]
 
     def moved(self, turn: Tensor, shift: Tensor) -> View:
-        """Turned in the palm frame by a rotation vector [n,3], and moved by shift [n,3]: to the right and down in
-        parts of the depth, then the change of the log depth."""
+        """Turned in the palm frame by a rotation vector [n,3], and moved by shift [n,3].
+
+        The shift is right and down in parts of the depth, then the change of the log depth.
+        """
         depth = self.position[:, 2:]
         direction = self.position / depth
         flat = direction + torch.cat([shift[:, :2], torch.zeros_like(depth)], -1)
@@ -66,8 +68,8 @@ def project(points: Tensor) -> Tensor:
 class JointCamera:
     """The 2D skeleton operator M_J Pi J (paper, Eq. 4) for joints in image coordinates, batched over views.
 
-    target [n,21,2] image coordinates, NaN = unknown; sigma [n,21] in the same unit. Coefficients u [n,R+3] are
-    those of a prior of the hand and, last, of a small rotation of it in its own palm frame.
+    target [n,21,2] image coordinates, NaN = unknown; sigma [n,21] in the same unit. Coefficients u [n,R+3]
+    are those of a prior of the hand and, last, of a small rotation of it in its own palm frame.
     """
 
     def __init__(self, template: HandTemplate, prior: GaussianPrior) -> None:
@@ -82,9 +84,7 @@ class JointCamera:
         """Joints [n,21,3] of coefficients u [n,R+3], palm frame."""
         return self.mean + torch.einsum("mcr,nr->nmc", self.modes, u[:, :-3])
 
-    def linearise(
-        self, view: View, joints: Tensor, target: Tensor, sigma: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def linearise(self, view: View, joints: Tensor, target: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
         """Weighted Jacobian [n,42,R+6] with respect to u and the view's shift, and weighted residual [n,42].
 
         At palm-frame joints [n,21,3]; the view has taken up the rotation that u's last three stand for.
@@ -120,11 +120,10 @@ class JointCamera:
             view = view.moved(still, step.clamp(-MAX_TURN, MAX_TURN))
         return view
 
-    def evidence(
-        self, view: View, joints: Tensor, u: Tensor, target: Tensor, sigma: Tensor
-    ) -> Evidence:
-        """What 2D joints say about the hand, linearised at a state of coefficients u [n,R+3] and joints [n,21,3]
-        in `view`, which has taken up its rotation. The position is marginalised.
+    def evidence(self, view: View, joints: Tensor, u: Tensor, target: Tensor, sigma: Tensor) -> Evidence:
+        """What 2D joints say of the hand, linearised at coefficients u [n,R+3] and joints [n,21,3] in `view`.
+
+        The view has taken up the rotation in u; the position is marginalised.
         """
         jacobian, residual = self.linearise(view, joints, target, sigma)
         of_hand, of_shift = jacobian[..., :-3], jacobian[..., -3:]
@@ -145,7 +144,11 @@ class JointCamera:
         depth = view.place(joints)[..., 2:]
         placed = torch.cat([target * depth, depth], -1) - view.position[:, None]
         known = torch.isfinite(target).all(-1)
-        return placed @ view.rotation, torch.where(known, sigma * depth[..., 0], torch.inf), view.rotation[:, 2]
+        return (
+            placed @ view.rotation,
+            torch.where(known, sigma * depth[..., 0], torch.inf),
+            view.rotation[:, 2],
+        )
 
     def cost(self, view: View, u: Tensor, target: Tensor, sigma: Tensor) -> Tensor:
         """-2 log posterior [n], up to a constant; a hand behind the camera costs much."""
@@ -165,7 +168,9 @@ class JointCamera:
         for _ in range(rounds):
             jacobian, residual = self.linearise(view, self.joints(u), target, sigma)
             hessian = jacobian.mT @ jacobian + torch.diag_embed(pull)
-            gradient = (residual[:, None] @ jacobian)[:, 0] - pull * torch.nn.functional.pad(u[:, :rank], (0, 6))
+            gradient = (residual[:, None] @ jacobian)[:, 0] - pull * torch.nn.functional.pad(
+                u[:, :rank], (0, 6)
+            )
             diagonal = hessian.diagonal(dim1=-2, dim2=-1)
             factor = torch.linalg.cholesky(hessian + torch.diag_embed(damping[:, None] * diagonal))
             step = solve(factor, gradient)
@@ -182,8 +187,10 @@ class JointCamera:
         return view, u, cost
 
     def starts(self, target: Tensor, sigma: Tensor) -> View:
-        """START_DIRECTIONS views [n*START_DIRECTIONS] of each skeleton: the mean hand from all sides, turned and
-        placed in the picture by a 2D Procrustes fit."""
+        """START_DIRECTIONS views [n*START_DIRECTIONS] of each skeleton: the mean hand from all sides.
+
+        It is turned and placed in the picture by a Procrustes fit of the plane.
+        """
         directions = sphere(START_DIRECTIONS).to(target)
         looks = look_along(directions)  # [K,3,3]
         n, k = len(target), len(looks)
@@ -207,7 +214,10 @@ def planar_procrustes(source: Tensor, target: Tensor, weights: Tensor) -> tuple[
     w = (weights / weights.sum(-1, keepdim=True))[..., None]
     a = source - (w * source).sum(-2, keepdim=True)
     b = target - (w * target).sum(-2, keepdim=True)
-    cosine, sine = (w * a * b).sum((-1, -2)), (w[..., 0] * (a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0])).sum(-1)
+    cosine, sine = (
+        (w * a * b).sum((-1, -2)),
+        (w[..., 0] * (a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0])).sum(-1),
+    )
     length = torch.hypot(cosine, sine).clamp_min(1e-12)
     scale = length / (w * a * a).sum((-1, -2)).clamp_min(1e-12)
     zero, one = torch.zeros_like(sine), torch.ones_like(sine)

@@ -47,7 +47,7 @@ class GaussianPrior:
         return (x - self.mean) @ self.scaled.T
 
     def widened(self, deviation: float, count: int) -> GaussianPrior:
-        """The same with `count` independent coordinates of mean 0 at the end: what a state has beside the mesh."""
+        """The same with `count` independent coordinates of mean 0 at the end, beside the mesh."""
         rank, size = self.scaled.shape
         basis = self.scaled.new_zeros(rank + count, size + count)
         basis[:rank, :size] = self.scaled / self.variance.sqrt()[:, None]
@@ -100,7 +100,9 @@ class GaussianPrior:
         """
         first = self.rank - last if last else 0
         columns = torch.diag_embed(self.variance.sqrt())[:, first:]
-        deviation = torch.linalg.solve_triangular(factor, columns.expand(*factor.shape[:-2], -1, -1), upper=False)
+        deviation = torch.linalg.solve_triangular(
+            factor, columns.expand(*factor.shape[:-2], -1, -1), upper=False
+        )
         return ((deviation**2).sum((-1, -2)) / (last or len(self.mean))).sqrt()
 
 

@@ -110,7 +110,7 @@ class GlobalPath(nn.Module):
 class GraphDenoiser(nn.Module):
     """x_t [B,3N] -> x0_hat [B,3N] in the palm frame's UNIT, N nodes of the template.
 
-    Or [B,3N+3] with the rotation; evidence is then about `turned`, the prior with the rotation beside the hand.
+    Or [B,3N+3] with the rotation; evidence is then about `turned`, the prior with the rotation in it.
     """
 
     anchor_weights: Tensor
@@ -179,7 +179,7 @@ class GraphDenoiser(nn.Module):
             token[:, 129:] = conditions.rotation.flatten(1)
         return torch.cat([token, whole], -1)
 
-    def _prior(self, x: Tensor) -> GaussianPrior:
+    def prior_of(self, x: Tensor) -> GaussianPrior:
         """The prior of states like x: of hands alone, or with a rotation beside them."""
         return self.prior if x.shape[-1] == len(self.prior.mean) else self.turned
 
@@ -197,10 +197,9 @@ class GraphDenoiser(nn.Module):
         return anchors
 
     def forward(self, x: Tensor, alpha_bar: Tensor, encoded: Encoded, evidence: Evidence) -> Tensor:
-        """x [B,3N] (or [B,3N+3]); alpha_bar [B] or a scalar for the whole batch; evidence for the batch or one
-        for each."""
+        """x [B,3N] or [B,3N+3]; alpha_bar [B] or a scalar; evidence for the batch or one for each."""
         level = alpha_bar.clamp(1e-7, 1 - 1e-5)
-        prior = self._prior(x)
+        prior = self.prior_of(x)
         factor = prior.factor(level, evidence)
         base, whole, time = self.glance(x, level, encoded.token, evidence, factor)
         scale_in = (1 - level + level * VARIANCE).rsqrt()[..., None]
@@ -217,7 +216,7 @@ class GraphDenoiser(nn.Module):
         self, x: Tensor, level: Tensor, token: Tensor, evidence: Evidence, factor: Tensor
     ) -> tuple[Tensor, Tensor | float, Tensor]:
         """The Gaussian estimate [B,3N], the global path's correction of it, the embedding for the blocks."""
-        prior = self._prior(x)
+        prior = self.prior_of(x)
         base = prior.mean.expand_as(x)
         if self.settings.gaussian:
             base = prior.denoise(x, level, evidence, factor)

@@ -1,4 +1,4 @@
-"""Hands before cameras for training: 2D skeletons with noise and hidden fingers, and the view one starts from."""
+"""Hands before cameras, for training: noisy 2D skeletons with hidden fingers, and the view told of them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,17 @@ FAR = 1.0  # radians: a start this far from the truth is another answer, not to 
 class ViewSettings:
     """What cameras see; noise in parts of the hand's size in the picture."""
 
-    share: float = 0.5  # of the steps whose condition is a 2D skeleton
-    distance: tuple[float, float] = (20.0, 120.0)  # from the camera in UNIT, log-uniform: 5 to 30 hand lengths
+    share: float = 0.35  # of the steps whose condition is a 2D skeleton
+    distance: tuple[float, float] = (
+        20.0,
+        120.0,
+    )  # from the camera in UNIT, log-uniform: 5 to 30 hand lengths
     noise: tuple[float, float] = (0.004, 0.04)  # log-uniform
     bad_finger: float = 0.2  # share of hands one finger of which is off by 5 to 10 %, and not said to be
     finger: float = 0.15  # each finger hidden
     joint: float = 0.3  # share of hands whose joints are hidden one by one, a third of them
+    pictures: float = 0.35  # share of the steps whose condition is a photo, where there are photos
+    guess_weight: float = 0.2  # of the loss of the rotation that a photo alone tells
     start: float = 0.25  # radians: from where the view is fitted
     rounds: int = 6  # of the fit
     turn_weight: float = 0.1  # of the loss of the rotation
@@ -41,6 +46,7 @@ class Seen:
     conditions: Conditions
     evidence: Evidence
     usable: Tensor  # [B] bool: the view is near enough the truth
+    reference: Tensor  # [B,3,3] the rotation that is told, palm frame -> camera
 
 
 class Viewer:
@@ -74,7 +80,7 @@ class Viewer:
         evidence = self.camera.evidence(view, likely, u, target, sigma)
         turn = rotation_vector(view.rotation.mT @ true.rotation)
         conditions = Conditions(joints=place, joint_sigma=noise, line=line)
-        return Seen(turn, conditions, evidence, turn.norm(dim=1) < FAR)
+        return Seen(turn, conditions, evidence, turn.norm(dim=1) < FAR, view.rotation)
 
     def guessed(self, true: View, generator: torch.Generator) -> Seen:
         """What a photo alone tells: nothing but a rotation that is more or less right."""
@@ -83,11 +89,13 @@ class Viewer:
         turn = size * torch.randn(count, 3, generator=generator)
         rotation = true.rotation @ rotation_matrix(turn).mT
         nothing = self.camera.prior.nothing()
-        many = Evidence(*(part.expand(count, *part.shape) for part in (nothing.precision, nothing.information)))
-        return Seen(turn, Conditions(line=rotation[:, 2]), many, turn.norm(dim=1) < FAR)
+        many = Evidence(
+            *(part.expand(count, *part.shape) for part in (nothing.precision, nothing.information))
+        )
+        return Seen(turn, Conditions(line=rotation[:, 2]), many, turn.norm(dim=1) < FAR, rotation)
 
     def skeleton(self, exact: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Exact image coordinates [B,21,2] to those with noise, NaN where hidden, and the noise that is told."""
+        """Image coordinates [B,21,2] with noise, NaN where hidden, and the noise that is told."""
         s, count = self.settings, len(exact)
 
         def chance(p: float, *shape: int) -> Tensor:

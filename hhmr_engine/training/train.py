@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from ..arithmetic import flush_denormals
 from ..data.hands import HandStream
+from ..data.picture_cache import PictureCache
 from ..data.retarget import load_poses
 from ..diffusion.gaussian import Evidence, GaussianPrior
 from ..diffusion.schedule import Schedule
@@ -25,8 +26,10 @@ from ..hand.template import DEFAULT_PATH, HandTemplate, load_template
 from ..model.checkpoint import save_network, template_hash
 from ..model.conditions import Conditions
 from ..model.graph_unet import TURN, TURN_DEVIATION, GraphDenoiser, open_scale
+from ..model.image import rotation_loss
 from ..observation import node_prior
 from ..view import JointCamera
+from .batches import Batch, Batches
 from .losses import Losses
 from .masking import Masker
 from .seeing import Viewer
@@ -45,10 +48,12 @@ class Trainer:
         data: Path | None,
         device: str = "cpu",
         template: Path | None = None,
+        pictures: Path | None = None,
     ) -> None:
         """data: the folder of recorded poses; None, or recordings = false, trains on sampled poses alone.
 
-        template: another hand than the one that ships.
+        template: another hand than the one that ships. pictures: a folder that fill_pictures has filled; None
+        trains without photos.
         """
         torch.manual_seed(settings.seed)
         flush_denormals()
@@ -62,7 +67,9 @@ class Trainer:
         self.stream = HandStream(self.template, recordings, settings.stream, settings.seed)
         self.masker = Masker(tensors, node_prior(tensors), settings.masks)
         camera = JointCamera(tensors, node_prior(tensors).widened(TURN_DEVIATION, TURN))
-        self.viewer = Viewer(camera, settings.views)
+        viewer = Viewer(camera, settings.views)
+        photos = PictureCache(pictures) if pictures else None
+        self.batches = Batches(self.stream, self.masker, viewer, photos)
         there = self.template.torch(device)
         self.prior = node_prior(there)
         self.nodes = there.nodes
@@ -87,83 +94,94 @@ class Trainer:
 
     def step(self) -> dict[str, float]:
         """One batch; returns the weighted loss terms."""
-        s = self.settings
-        first = self.done < s.path.steps
-        seen = torch.rand((), generator=self.generator) < s.views.share
-        if first:
-            terms = self._glance_at_views() if seen else self._glance()
-        else:
-            terms = self._whole_network_on_views() if seen else self._whole_network()
+        first = self.done < self.settings.path.steps
+        kind = self._kind()
+        terms = self._glance(kind) if first else self._whole_network(kind)
         self._descend(torch.stack(list(terms.values())).sum())
         return {key: value.item() for key, value in terms.items()}
 
-    def _glance(self) -> dict[str, Tensor]:
-        """The global path alone, told joints or a part of the mesh."""
-        size = self.settings.path.batch
-        nodes, joints = self.stream.next_nodes(size)
-        conditions, evidence = self._there(*self.masker.tell(joints, nodes, self.generator))
-        x0, x, level = self._noised(nodes.flatten(1))
-        factor, unit = self._open(self.prior, level, evidence)
-        whole = self.network.encoder.always.new_zeros(size, self.settings.network.tokens)
-        base, more, _ = self.network.glance(x, level, self.network.token(conditions, whole), evidence, factor)
-        return {"path": 0.5 * (((base + more - x0) / unit[:, None]) ** 2).mean()}
+    def _kind(self) -> str:
+        """Of the condition of this step."""
+        views = self.settings.views
+        chance = float(torch.rand((), generator=self.generator))
+        if self.batches.cache is not None:
+            if chance < views.pictures:
+                return "picture"
+            chance -= views.pictures
+        return "view" if chance < views.share else "joints"
 
-    def _glance_at_views(self) -> dict[str, Tensor]:
-        """The global path alone, told a 2D skeleton; each hand at several noise levels."""
-        s = self.settings
-        nodes, joints = self.stream.next_nodes(s.path.batch // s.views.draws)
-        x0, conditions, evidence = self._seen(nodes, joints)
-        rows = torch.arange(len(x0), device=x0.device).repeat(s.views.draws)
-        conditions, evidence = _rows(conditions, rows), _rows(evidence, rows)
-        x0, x, level = self._noised(x0[rows])
-        factor, unit = self._open(self.network.turned, level, evidence)
-        whole = x0.new_zeros(len(rows), s.network.tokens)
-        base, more, _ = self.network.glance(x, level, self.network.token(conditions, whole), evidence, factor)
-        return self._of_views(base + more - x0, factor, unit)
+    def _glance(self, kind: str) -> dict[str, Tensor]:
+        """The global path alone. What is costly to make, or to look at, is used at several noise levels."""
+        s, draws = self.settings, 1
+        match kind:
+            case "joints":
+                batch = self.batches.joints(s.path.batch, self.generator)
+            case "view":
+                draws = s.views.draws
+                batch = self.batches.views(s.path.batch // draws, self.generator)
+            case _:
+                draws = s.views.draws
+                batch = self.batches.pictures(s.path.batch // draws, self.generator)
+        batch = batch.to(self.device)
+        token, whole = self._token(batch.conditions, len(batch.x0))
+        batch, token = batch.repeated(draws), token.repeat(draws, 1)
+        x, level = self._noised(batch.x0)
+        prior = self.network.prior_of(x)
+        factor, unit = self._open(prior, level, batch.evidence)
+        base, more, _ = self.network.glance(x, level, token, batch.evidence, factor)
+        error = base + more - batch.x0
+        if kind == "joints":
+            return {"path": 0.5 * ((error / unit[:, None]) ** 2).mean()}
+        return self._of_view(kind, error, factor, unit) | self._of_guess(batch, whole)
 
-    def _of_views(self, error: Tensor, factor: Tensor, unit: Tensor) -> dict[str, Tensor]:
+    def _whole_network(self, kind: str) -> dict[str, Tensor]:
+        """All of it. Normals and edges are learnt where the frame is known."""
+        size = self.settings.batch
+        match kind:
+            case "joints":
+                batch = self.batches.joints(size, self.generator, meshes=True)
+            case "view":
+                batch = self.batches.views(size, self.generator)
+            case _:
+                batch = self.batches.pictures(size, self.generator)
+        batch = batch.to(self.device)
+        x, level = self._noised(batch.x0)
+        factor, unit = self._open(self.network.prior_of(x), level, batch.evidence)
+        x0_hat = self.network(x, level, self.network.encode(batch.conditions, len(x)), batch.evidence)
+        if batch.vertices is not None:
+            return self.losses(x0_hat, batch.vertices, unit)
+        return self._of_view(kind, x0_hat - batch.x0, factor, unit)
+
+    def _token(self, conditions: Conditions, size: int) -> tuple[Tensor, Tensor]:
+        """What the global path is told, and the photo's global token in it."""
+        encoder = self.network.encoder
+        whole = encoder.always.new_zeros(size, self.settings.network.tokens)
+        if conditions.image is not None and conditions.image_seen is not None:
+            whole = encoder.image(conditions.image, conditions.image_seen)[:, 0]
+        return self.network.token(conditions, whole), whole
+
+    def _of_view(self, kind: str, error: Tensor, factor: Tensor, unit: Tensor) -> dict[str, Tensor]:
         turn = self.network.turned.open_deviation(factor, TURN).clamp_min(1e-3)
+        of_turn = ((error[:, -TURN:] / turn[:, None]) ** 2).mean()
         return {
-            "view_path": 0.5 * ((error[:, :-TURN] / unit[:, None]) ** 2).mean(),
-            "turn": self.settings.views.turn_weight * ((error[:, -TURN:] / turn[:, None]) ** 2).mean(),
+            kind: 0.5 * ((error[:, :-TURN] / unit[:, None]) ** 2).mean(),
+            f"{kind}_turn": self.settings.views.turn_weight * of_turn,
         }
 
-    def _seen(self, nodes: Tensor, joints: Tensor) -> tuple[Tensor, Conditions, Evidence]:
-        """States [b,3N+3], conditions and evidence of those hands whose view was found."""
-        seen = self.viewer.see(joints, self.generator)
-        rows = seen.usable.nonzero()[:, 0]
-        x0 = torch.cat([nodes.flatten(1), seen.turn], 1)[rows].to(self.device)
-        return x0, *self._there(_rows(seen.conditions, rows), _rows(seen.evidence, rows))
+    def _of_guess(self, batch: Batch, whole: Tensor) -> dict[str, Tensor]:
+        """Of the rotation that a photo alone tells."""
+        if batch.rotation is None:
+            return {}
+        guess = self.network.encoder.pose(whole)
+        loss = rotation_loss(guess, batch.rotation[: len(whole)]).mean()
+        return {"guess": self.settings.views.guess_weight * loss}
 
-    def _whole_network(self) -> dict[str, Tensor]:
-        vertices = self.stream.next(self.settings.batch)
-        conditions, evidence = self._there(*self.masker(vertices, self.generator))
-        x0, x, level = self._noised(vertices[:, self.masker.template.nodes].flatten(1))
-        _, unit = self._open(self.prior, level, evidence)
-        x0_hat = self.network(x, level, self.network.encode(conditions, len(x)), evidence)
-        return self.losses(x0_hat, vertices.to(self.device), unit)
-
-    def _whole_network_on_views(self) -> dict[str, Tensor]:
-        """Its nodes alone: normals and edges are learnt where the frame is known."""
-        vertices = self.stream.next(self.settings.batch)
-        nodes = vertices[:, self.masker.template.nodes]
-        x0, conditions, evidence = self._seen(nodes, self.masker.template.regressor @ vertices)
-        x0, x, level = self._noised(x0)
-        factor, unit = self._open(self.network.turned, level, evidence)
-        x0_hat = self.network(x, level, self.network.encode(conditions, len(x)), evidence)
-        return self._of_views(x0_hat - x0, factor, unit)
-
-    def _noised(self, x0: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """States [B,P] where the network runs, the same with noise, and alpha_bar [B]."""
-        t = torch.rand(len(x0), generator=self.generator)
-        noise = torch.randn(x0.shape, generator=self.generator)
-        x0, t, noise = (value.to(self.device) for value in (x0, t, noise))
+    def _noised(self, x0: Tensor) -> tuple[Tensor, Tensor]:
+        """States x0 [B,P] with noise, and alpha_bar [B]."""
+        t = torch.rand(len(x0), generator=self.generator).to(x0.device)
+        noise = torch.randn(x0.shape, generator=self.generator).to(x0.device)
         level = self.schedule.alpha_bar(t).clamp(1e-7, 1 - 1e-5)
-        return x0, level.sqrt()[:, None] * x0 + (1 - level).sqrt()[:, None] * noise, level
-
-    def _there(self, conditions: Conditions, evidence: Evidence) -> tuple[Conditions, Evidence]:
-        """Both where the network runs."""
-        return _to(conditions, self.device), _to(evidence, self.device)
+        return level.sqrt()[:, None] * x0 + (1 - level).sqrt()[:, None] * noise, level
 
     @torch.no_grad()
     def _open(self, prior: GaussianPrior, level: Tensor, evidence: Evidence) -> tuple[Tensor, Tensor]:
@@ -260,14 +278,15 @@ def train(
     resume: bool,
     stop_after: float | None = None,
     template: Path | None = None,
+    pictures: Path | None = None,
 ) -> Path:
     """Run to `settings.steps` or for `stop_after` seconds; saves every two minutes; the weights' path."""
     folder.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(settings, data, device, template)
+    trainer = Trainer(settings, data, device, template, pictures)
     if resume and (folder / "state.safetensors").exists():
         trainer.resume(folder)
     started = saved = time.monotonic()
-    sums: dict[str, float] = {}
+    sums: dict[str, list[float]] = {}
     with (
         tqdm(total=trainer.steps, initial=trainer.done, unit="step", smoothing=0.02) as bar,
         open(folder / "log.jsonl", "a", encoding="utf-8") as log,
@@ -276,13 +295,13 @@ def train(
             terms = trainer.step()
             bar.update()
             for key, value in terms.items():
-                sums[key] = sums.get(key, 0.0) + value / LOG_STEPS
+                sums.setdefault(key, []).append(value)
             if trainer.done % LOG_STEPS == 0:
-                means = {key: round(value, 4) for key, value in sums.items()}
+                means = {key: round(sum(values) / len(values), 4) for key, values in sums.items()}
                 log.write(json.dumps({"step": trainer.done, **means}) + "\n")
                 log.flush()
-                bar.set_postfix(loss=f"{sum(sums.values()):.3f}")
-                if not math.isfinite(sum(sums.values())):
+                bar.set_postfix(loss=f"{sum(means.values()):.3f}")
+                if not math.isfinite(sum(means.values())):
                     raise ValueError("the loss is no longer a number; lower optimiser.rate and resume.")
                 sums = {}
             now = time.monotonic()
@@ -306,16 +325,3 @@ def data_cache(hand: str = "anny") -> Path:
 def _part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
     prefix = name + "/"
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _rows(value: Any, rows: Tensor) -> Any:
-    """Some rows of Conditions or Evidence."""
-    return replace(value, **{k: v[rows] for k, v in vars(value).items() if v is not None})
-
-
-def _to(value: Any, device: torch.device) -> Any:
-    """Conditions or Evidence on another device."""
-    if isinstance(value, Conditions | Evidence):
-        moved = {k: v.to(device) for k, v in vars(value).items() if v is not None}
-        return replace(value, **moved)
-    raise TypeError(type(value))
