@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import bpy
 import numpy as np
 from mathutils import Matrix
@@ -63,7 +65,7 @@ def add(
     root.parent = view.camera
     root.matrix_world = view.matrix @ Matrix.Translation((0.0, 0.0, -depth))
     for joint in unknown:
-        if made[1 + joint].name in context.view_layer.objects:  # not in a collection that is excluded
+        with suppress(RuntimeError):  # in a collection that is excluded from this view layer
             made[1 + joint].hide_set(True)
     return root
 
