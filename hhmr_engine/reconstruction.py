@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .engine import Engine, OnStep
 
 CORRECTIONS = 2  # of each estimate towards the picture, in each step
+STRAY = 0.2  # of its distance from what most draws say counts against a hypothesis
 POOL = 2  # draws per hypothesis that is asked for, when the most different ones are kept
 # Right and down in parts of the side, scale, turn: the crops of test-time augmentation.
 AUGMENTED = ((0, 0, 1, 0), (0.04, 0.03, 1.1, 0.2), (-0.04, 0.03, 0.92, -0.2), (0, -0.04, 1, 0.4))
@@ -88,8 +89,8 @@ class PictureSampler:
         self.network = engine.network() if request.method == "network" else None
         self.guided = request.guidance == "preconditioned"
 
-    def draw(self, count: int, on_step: OnStep | None) -> tuple[Tensor, View, np.ndarray]:
-        """States [count,3N+3], the views they stand in, and their consistency [count] in millimetres."""
+    def draw(self, count: int, on_step: OnStep | None) -> tuple[Tensor, View]:
+        """States [count,3N+3] and the views they stand in."""
         batches = -(-count // BATCH)
         total = batches * self.request.steps
         states, views = [], []
@@ -106,7 +107,7 @@ class PictureSampler:
         view = View(
             torch.cat([v.rotation for v in views])[:count], torch.cat([v.position for v in views])[:count]
         )
-        return state, view, self._unlikeliness(state)
+        return state, view
 
     def _batch(self, draws: range, report: Callable[[int, Tensor], None]) -> tuple[Tensor, View]:
         sighting, prior = self.sighting, self.prior
@@ -115,6 +116,8 @@ class PictureSampler:
             prior.mean.device
         )
         modes = sighting.pick(self.request.seed, draws)
+        if draws[0] == 0:  # the first draw is the one answer: it starts from the middle of what is likely
+            noise[0], modes[0] = 0, 0
         evidence = sighting.evidence(modes)
         views = sighting.views[modes]
         start = prior.sample(evidence, noise[:, size:])
@@ -159,11 +162,6 @@ class PictureSampler:
     def _placed(self, x0: Tensor, views: View) -> View:
         return self.camera.settle(self._turned(x0, views), self._joints(x0), *self.sighting.many(len(x0)))
 
-    def _unlikeliness(self, x: Tensor) -> np.ndarray:
-        """Of the hand under the prior: root mean square of its coefficients."""
-        u = (self.prior.coefficients(x) / self.prior.variance)[:, :-TURN]
-        return (u**2).mean(1).sqrt().cpu().numpy()
-
 
 def _finish(
     engine: Engine,
@@ -172,7 +170,6 @@ def _finish(
     sampler: PictureSampler,
     x: Tensor,
     view: View,
-    consistency: np.ndarray,
     started: float,
 ) -> Hypotheses:
     if not torch.isfinite(x).all():
@@ -197,8 +194,8 @@ def _finish(
     unit = request.palm / palm_length(engine) if request.palm else UNIT
     vertices = placed.cpu().numpy() * (unit * TO_BLENDER)
     crossing = engine.intersection.percentage(vertices)
-    scores = score(millimetres, noise, crossing, consistency)
     points = joints.cpu().numpy() * TO_BLENDER
+    scores = score(millimetres, noise, crossing, _unusual(points) * UNIT * 1e3 * STRAY)
     best = choose(scores, points, request.count, request.diverse)
     left = found.side == "left"
     flip = np.array([-1, 1, 1] if left else [1, 1, 1], np.float32)
@@ -228,6 +225,17 @@ def _finish(
         box=found.box,
         hands=found.hands,
     )
+
+
+def _unusual(joints: np.ndarray) -> np.ndarray:
+    """How far each of n hands' joints [n,21,3] lie on average from where they lie in all of them: [n].
+
+    Depth and size aside, which no picture shows.
+    """
+    centred = joints - joints.mean(1, keepdims=True)
+    centred /= np.linalg.norm(centred, axis=(1, 2), keepdims=True)
+    size = np.linalg.norm(joints - joints.mean(1, keepdims=True), axis=(1, 2)).mean()
+    return size * np.linalg.norm(centred - centred.mean(0), axis=-1).mean(1)
 
 
 def palm_length(engine: Engine) -> float:

@@ -18,8 +18,8 @@ class Conditions:
 
     joints [B,21,3] palm frame, joint_sigma [B,21], UNIT. line [B,3]: of a 2D skeleton, the unit direction of
     the palm frame along which the camera looks, and along which nothing is known of `joints`. image [B,P,F]
-    features of a photo's patches, image_seen [B,P] bool, rotation [B,3,3] from the palm frame (as far as it is
-    known) to the photo's axes. kept [B,N] bool, nodes that are given.
+    features of a photo's patches, image_seen [B,P] bool, rotation [B,3,3] from the palm frame, as far as it
+    is known, to the photo's axes. kept [B,N] bool, nodes that are given.
     """
 
     joints: Tensor | None = None
