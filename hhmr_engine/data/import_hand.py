@@ -25,10 +25,10 @@ def import_mano(path: Path, data: Path | None = None, hands: int = HANDS) -> Han
     """MANO_RIGHT as a template of 778 vertices, whose angles mean what ours do.
 
     Posed and shaped alike it is MANO's hand: linear blend skinning, betas, and the pose-dependent
-    corrections, which `skin` adds as MANO does. The posed-shape basis is learnt with them, from `hands` sampled
-    poses and those of the recordings in `data`. Its fingertips are MANO's vertices. Only where the hand is laid
-    onto somebody's mesh (registration) the corrections are left out. Raises ValueError with one sentence when
-    the file is no such hand.
+    corrections, which `skin` adds as MANO does. The posed-shape basis is learnt with them, from `hands`
+    sampled poses and those of the recordings in `data`. Its fingertips are MANO's vertices. Only where the
+    hand is laid onto somebody's mesh (registration) the corrections are left out. Raises ValueError with
+    one sentence when the file is no such hand.
     """
     template = build_template(mano_hand(read_mano(path)))
     regressor = template.regressor.copy()
