@@ -19,6 +19,7 @@ NOISE = 0.015
 LEAST_NOISE = 0.2  # of that: no joint is known better
 MIN_JOINTS = 4
 MOST_HANDS = 8
+NEAR = 4.0  # sizes of the hand: no nearer is one held to a camera of which nothing is known
 CROP = 1.8  # sides of a hand of which too little is known to lay the usual crop round it
 
 
@@ -71,17 +72,19 @@ def look(request: Request, device: str = "cpu") -> Found:
     low, high = joints2d[known].min(0), joints2d[known].max(0)
     if photo is not None:
         size = np.array(photo.size, float)
-    else:  # without a picture's size, a camera that looks at the hand from a few hands away
-        size = (low + high) if request.size is None else np.asarray(request.size, float)
-    focal = request.focal or (
-        4 * float((high - low).max()) if photo is None and request.size is None else size.max()
-    )
+    elif request.size is not None:
+        size = np.asarray(request.size, float)
+    else:  # the camera looks at the hand
+        size = low + high
+    extent = float((high - low).max())
+    longer = 0.0 if photo is None and request.size is None else float(size.max())
+    focal = request.focal or max(longer, NEAR * extent)
     crop = None
     if photo is not None and request.joints2d is None and hand is not None:
         crop = hand.crop
     elif photo is not None:
         middle = (low + high) / 2
-        crop = Crop(float(middle[0]), float(middle[1]), CROP * float((high - low).max()))
+        crop = Crop(float(middle[0]), float(middle[1]), CROP * extent)
         crop = crop_around(joints2d) if known.all() else crop
     return Found(
         side=hand.side if request.side == AUTO and hand is not None else request.side,

@@ -60,7 +60,7 @@ class Request:
     joints2d: np.ndarray | None = None  # [21,2], NaN = unknown; beside a photo, in place of those found in it
     sigma2d: np.ndarray | None = None  # [21] pixels: their noise; 1.5 % of the hand's size where not given
     size: np.ndarray | None = None  # [2] width and height of a picture that is not given itself
-    focal: float = 0.0  # pixels; 0: the picture's longer side
+    focal: float = 0.0  # pixels; 0: the picture's longer side, or of a camera not too near the hand
     palm: float = 0.0  # metres from wrist to middle knuckle, which no picture shows; 0: as the template's
     image: bool = True  # tell the network what the photo looks like; without, it only shows where joints are
     skeleton: bool = True  # tell it, and the guidance, where the joints are
