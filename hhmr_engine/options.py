@@ -32,6 +32,14 @@ def numbers(count: int, what: str, above: float = -math.inf) -> Callable[[str], 
     return parse
 
 
+def _box(text: str) -> tuple[float, ...]:
+    what = "X,Y,W,H in pixels, with a width and a height above 0"
+    values = numbers(4, what)(text)
+    if min(values[2:]) <= 0:
+        raise argparse.ArgumentTypeError(f"{text} is not {what}")
+    return values
+
+
 def add_sampling(parser: argparse.ArgumentParser) -> None:
     """Options of Request for what is known in space, under its own defaults."""
     from .request import GUIDANCES, MAX_RHO, SIDES, Request
@@ -90,8 +98,7 @@ def add_reconstruct(parser: argparse.ArgumentParser) -> None:
     text = "picture files, or folders of them"
     parser.add_argument("photos", type=Path, nargs="+", metavar="PHOTO", help=text)
     text = "the hand is in this box of the upright photo, in pixels; for what is not found, or to choose"
-    box = numbers(4, "X,Y,W,H in pixels: left, top, width, height")
-    parser.add_argument("--box", type=box, metavar="X,Y,W,H", help=text)
+    parser.add_argument("--box", type=_box, metavar="X,Y,W,H", help=text)
     text = "only hand K of those found, the largest is 1 (default: all of them)"
     parser.add_argument("--hand", type=int, metavar="K", help=text)
     text = "json or npz, as for 'hhmr fit': joints that correct what is found in the photo"

@@ -156,3 +156,70 @@ def test_when_one_file_fails_none_is_changed(tmp_path: Path) -> None:
         write_files({first: b"new", tmp_path / "missing" / "a.glb": b"more"})
     assert first.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a.npz"]
+
+
+def before_camera(found: Hypotheses, size: tuple[int, int], focal: float) -> Hypotheses:
+    """Hands half a metre before a Blender camera, as an answer to a picture."""
+    there = np.array([0.05, -0.03, -0.5], np.float32)
+    joints = found.joints + there
+    middle = np.array(size) / 2
+    joints2d = focal * joints[..., :2] / -joints[..., 2:] * [1, -1] + middle
+    low, high = joints2d[0].min(0), joints2d[0].max(0)
+    return replace(
+        found,
+        vertices=found.vertices + there,
+        joints=joints,
+        camera=np.array([focal, *middle], np.float32),
+        joints2d=joints2d.astype(np.float32),
+        given2d=joints2d[0].astype(np.float32),
+        sigma2d=np.full(21, 2, np.float32),
+        box=np.array([*low, *(high - low)], np.float32),
+        hands=1,
+    )
+
+
+def test_npz_of_a_picture_holds_its_camera(eight_hands: Hypotheses) -> None:
+    found = before_camera(eight_hands, (640, 360), 500)
+    with np.load(io.BytesIO(npz_bytes(found, (640, 360)))) as data:
+        assert data["camera"].tolist() == [500, 320, 180] and data["image_size"].tolist() == [640, 360]
+        assert np.array_equal(data["translation"], found.joints[:, 0])
+        shapes = {name: data[name].shape for name in ("joints2d", "given2d", "sigma2d", "box")}
+    assert shapes == {"joints2d": (8, 21, 2), "given2d": (21, 2), "sigma2d": (21,), "box": (4,)}
+
+
+CAMERA_IN_BLENDER = """
+import sys, bpy, numpy
+from bpy_extras.object_utils import world_to_camera_view
+bpy.ops.wm.read_factory_settings(use_empty=True)
+bpy.ops.import_scene.gltf(filepath=sys.argv[1])
+scene = bpy.context.scene
+scene.render.resolution_x, scene.render.resolution_y = int(sys.argv[3]), int(sys.argv[4])
+camera = bpy.data.objects["HHMR camera"]
+hand = bpy.data.objects["HHMR hand right"]
+seen = [world_to_camera_view(scene, camera, hand.matrix_world @ v.co)[:] for v in hand.data.vertices]
+numpy.savez(sys.argv[2], seen=seen, lens=camera.data.lens / camera.data.sensor_width)
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("bpy") is None, reason="needs bpy")
+@pytest.mark.parametrize("size", [(640, 360), (300, 500)])
+def test_blender_sees_the_hands_through_the_pictures_own_camera(
+    eight_hands: Hypotheses, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    found = before_camera(eight_hands, size, 450)
+    file, answer = tmp_path / "hands.glb", tmp_path / "seen.npz"
+    file.write_bytes(glb_bytes(found, size=size))
+    done = subprocess.run(
+        [sys.executable, "-c", CAMERA_IN_BLENDER, str(file), str(answer), *map(str, size)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    vertices = found.vertices[0]
+    expected = 450 * vertices[:, :2] / -vertices[:, 2:] * [1, -1] + np.array(size) / 2
+    with np.load(answer) as data:
+        # Blender counts from the lower left corner, in parts of the picture.
+        seen = np.stack([data["seen"][:, 0], 1 - data["seen"][:, 1]], 1) * size
+        assert np.abs(seen - expected).max() < 0.1
+        assert np.allclose(data["seen"][:, 2], -vertices[:, 2], atol=1e-5)

@@ -6,37 +6,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from hhmr_engine.cli import main
 from hhmr_engine.engine import Hypotheses
+from tests.engine.cli.running import Run, one_sentence
 
-Run = Callable[..., tuple[int, str, str]]
 GAUSSIAN = ("--method", "gaussian", "-n", "3")
-
-
-@pytest.fixture
-def hhmr(capfd: pytest.CaptureFixture[str]) -> Run:
-    """Run the command in this process: exit code, stdout, stderr."""
-
-    def run(*args: object) -> tuple[int, str, str]:
-        try:
-            code = main([str(arg) for arg in args])
-        except SystemExit as leave:
-            code = int(leave.code or 0)
-        captured = capfd.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
-
-def one_sentence(err: str) -> bool:
-    return err.count("\n") == 1 and err.startswith("hhmr") and "Traceback" not in err and len(err) > 20
+COMMANDS = ("generate", "inpaint", "reconstruct", "fit", "train", "serve", "doctor")
 
 
 @pytest.fixture
@@ -223,13 +203,13 @@ def test_help_names_every_command_and_imports_no_torch() -> None:
         [sys.executable, "-X", "importtime", "-m", "hhmr_engine", "--help"], capture_output=True, text=True
     )
     assert done.returncode == 0
-    for name in ("generate", "inpaint", "train", "serve", "doctor"):
+    for name in COMMANDS:
         assert name in done.stdout
     assert "torch" not in done.stderr and "trimesh" not in done.stderr
 
 
 def test_every_command_has_help(hhmr: Run) -> None:
-    for name in ("generate", "inpaint", "train", "serve", "doctor"):
+    for name in COMMANDS:
         code, out, err = hhmr(name, "--help")
         assert code == 0 and out.startswith("usage: hhmr") and err == ""
     code, out, _ = hhmr("--version")

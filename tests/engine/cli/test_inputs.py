@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hhmr_engine.inputs import InputError, output_paths, read_joints, read_mesh
+from hhmr_engine.inputs import InputError, output_paths, read_joints, read_mesh, read_skeleton2d
 
 JOINTS = np.arange(63.0).reshape(21, 3) / 100
 
@@ -200,3 +200,44 @@ def test_places_that_cannot_be_written_to_get_a_sentence(tmp_path: Path) -> None
     if Path("/proc/self").is_dir():
         with pytest.raises(InputError, match="Nothing can be written"):
             output_paths("/proc/self/hands")
+
+
+POINTS = np.stack([np.linspace(100, 300, 21), np.linspace(400, 500, 21)], 1)
+
+
+def test_a_skeleton_from_json_and_npz_is_the_same(tmp_path: Path) -> None:
+    rows: list[Any] = POINTS.tolist()
+    rows[3], rows[4] = None, [None, None]
+    known = POINTS.copy()
+    known[3:5] = np.nan
+    confidence = [1.0] * 19 + [0.5, 0.01]
+    for path in (
+        as_json(
+            tmp_path / "a.json",
+            {"joints2d": rows, "confidence": confidence, "image_size": [640, 480], "focal": 700},
+        ),
+        as_npz(
+            tmp_path / "b.npz",
+            joints2d=known,
+            confidence=np.array(confidence),
+            image_size=np.array([640, 480]),
+            focal=700.0,
+        ),
+    ):
+        skeleton = read_skeleton2d(path)
+        assert np.array_equal(skeleton.joints2d, known.astype(np.float32), equal_nan=True)
+        assert skeleton.size is not None and skeleton.size.tolist() == [640, 480] and skeleton.focal == 700
+        # 1.5 % of 200 pixels, over the confidence, which counts as a tenth at least.
+        assert skeleton.sigma2d == pytest.approx(np.array([3.0] * 19 + [6.0, 30.0]))
+    for path in (as_json(tmp_path / "c.json", rows), as_npz(tmp_path / "d.npz", joints2d=known)):
+        skeleton = read_skeleton2d(path)
+        assert np.array_equal(skeleton.joints2d, known.astype(np.float32), equal_nan=True)
+        assert (skeleton.sigma2d, skeleton.size, skeleton.focal) == (None, None, None)
+
+
+def test_what_has_no_confidence_is_unknown(tmp_path: Path) -> None:
+    confidence: list[float | None] = [0.0, None] + [1.0] * 19
+    file = {"joints2d": POINTS.tolist(), "confidence": confidence}
+    skeleton = read_skeleton2d(as_json(tmp_path / "a.json", file))
+    assert np.flatnonzero(np.isnan(skeleton.joints2d).any(1)).tolist() == [0, 1]
+    assert skeleton.sigma2d is not None and np.isfinite(skeleton.sigma2d).all()
