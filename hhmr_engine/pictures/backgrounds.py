@@ -28,7 +28,7 @@ def background(dice: Dice, clutter: list[Tensor] | None = None) -> Tensor:
         exponent = dice.number(0.9, 1.7)
         noise = power_noise(4, SIDE, exponent, dice).permute(1, 2, 0)
         amount = dice.number(0.01, 0.22)
-        picture = picture + amount * (noise[..., :1] + 0.35 * noise[..., 1:])
+        picture = picture + amount * (noise[..., :1] + dice.number(0, 0.3) * noise[..., 1:])
     if kind == 2:
         picture = _stripes(picture, dice)
     if kind >= 3 or dice.number() < 0.3:
@@ -50,7 +50,7 @@ def _colour(dice: Dice, low: float = 0.0, high: float = 1.0) -> Tensor:
         tone = torch.tensor([0.90, 0.69, 0.56], device=dice.device) * dice.number(0.35, 1.05)
         return tone * (1 + dice.normal(3, sigma=0.05))
     grey = dice.number(low, high)
-    return (grey + dice.normal(3, sigma=0.05 + 0.12 * dice.number() ** 2)).clamp(0, 1)
+    return (grey + dice.normal(3, sigma=0.03 + 0.14 * dice.number() ** 3)).clamp(0, 1)
 
 
 def _axes(dice: Dice) -> tuple[Tensor, Tensor]:
@@ -65,7 +65,7 @@ def _axes(dice: Dice) -> tuple[Tensor, Tensor]:
 def _gradient(dice: Dice) -> Tensor:
     x, y = _axes(dice)
     ramp = x if dice.number() < 0.6 else (x.square() + (y - 0.3).square()).sqrt() - 0.6
-    return ramp[..., None] * dice.normal(3, sigma=0.3).add(dice.number(-1, 1))
+    return ramp[..., None] * dice.normal(3, sigma=0.15).add(dice.number(-1, 1))
 
 
 def _stripes(picture: Tensor, dice: Dice) -> Tensor:

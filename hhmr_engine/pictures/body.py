@@ -11,7 +11,7 @@ from ..hand.template import UNIT, HandTemplate
 from .dice import Dice
 
 # Distance of the forearm's rings from the wrist, metres. Two share a place: the cuff, if there is a sleeve.
-RINGS = (0.008, 0.016, 0.024, 0.033, 0.042, 0.052, 0.052, 0.063, 0.075, 0.09, 0.11, 0.135, 0.17, 0.21, 0.27)
+RINGS = (0.008, 0.016, 0.024, 0.033, 0.042, 0.052, 0.052, 0.063, 0.075, 0.09, 0.11, 0.135, 0.17, 0.22, 0.34)
 CUFF = 6
 _GROWTH = 2.2  # of a ring's size per metre
 _BEND = 0.045  # metres from the wrist within which the wrist's bend happens
@@ -45,25 +45,23 @@ class Body:
 
     def _attach(self, vertices: Tensor, unit: Tensor, bend: Tensor, sleeve: Tensor) -> Tensor:
         """vertices [B,V,3] and their forearm's rings. unit [B]: a metre; bend [B,2] radians; sleeve [B,1]."""
-        count = len(vertices)
         rim = vertices[:, self.rim]
         centre = rim.mean(1, keepdim=True)
         offset = rim - centre
         flat = offset * torch.tensor([1.0, 0.15, 1.0], device=rim.device)  # the rim itself is uneven
         start = torch.tensor([0.0, -1.0, 0.0], device=rim.device)
         full = torch.stack([bend[:, 0], 0 * bend[:, 0], bend[:, 1]], 1)
-        parts, before = [vertices], 0.0
-        for number, along in enumerate(RINGS):
-            turn = rotation_matrix(full * min(1.0, along / _BEND))
-            centre = centre + (along - before) * unit[:, None, None] * (turn @ start)[:, None]
-            share = min(1.0, along / 0.03)
-            size = torch.full((count, 1), 1 + _GROWTH * max(0.0, along - 0.02), device=rim.device)
-            if number >= CUFF:
-                size = size * (1 + sleeve)
-            shape = offset * (1 - share) + flat * share
-            parts.append(centre + (shape @ turn.transpose(-1, -2)) * size[..., None])
-            before = along
-        return torch.cat(parts, 1)
+        along = torch.tensor(RINGS, device=rim.device)
+        turn = rotation_matrix(full[:, None] * (along / _BEND).clamp(max=1)[:, None])  # [B,R,3,3]
+        step = torch.diff(along, prepend=along.new_zeros(1))[:, None] * unit[:, None, None]
+        centre = centre + ((turn @ start) * step).cumsum(1)
+        share = (along / 0.03).clamp(max=1)[:, None, None]
+        shape = offset[:, None] + (flat - offset)[:, None] * share
+        size = (
+            1 + _GROWTH * (along - 0.02).clamp(min=0) + sleeve * (torch.arange(len(RINGS)) >= CUFF).to(along)
+        )
+        rings = centre[:, :, None] + (shape @ turn.transpose(-1, -2)) * size[:, :, None, None]
+        return torch.cat([vertices, rings.flatten(1, 2)], 1)
 
 
 def point_normals(points: Tensor, faces: Tensor) -> Tensor:

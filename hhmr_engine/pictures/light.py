@@ -85,11 +85,13 @@ def illuminate(normals: Tensor, openness: Tensor, shadow: Tensor, lights: Lights
 
 def openness(points: Tensor, normals: Tensor, unit: Tensor) -> Tensor:
     """How much of the sky points [B,N,3] all over a hand see past each other [B,N]; unit [B] metres."""
-    offset = (points[:, None] - points[:, :, None]) / unit[:, None, None, None]
-    square = offset.square().sum(-1)
-    rising = (offset @ normals[..., None])[..., 0] * torch.rsqrt(square + 1e-6)
-    toward = rising.sub_(0.12).clamp_(min=0)
-    blocked = (toward / (square + 0.06)).sum(2) * (9.0 / points.shape[1])
+    local = (points - points.mean(1, keepdim=True)) / unit[:, None, None]
+    length = local.square().sum(2)
+    square = torch.baddbmm(length[:, None] + length[:, :, None], local, local.transpose(1, 2), alpha=-2)
+    square = square.clamp_(min=1e-4)
+    rising = normals @ local.transpose(1, 2) - (normals * local).sum(2, keepdim=True)
+    toward = (rising * square.rsqrt()).sub_(0.12).clamp_(min=0)
+    blocked = toward.div_(square.add_(0.06)).sum(2) * (9.0 / points.shape[1])
     return torch.exp(-0.55 * blocked)
 
 

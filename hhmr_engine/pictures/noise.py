@@ -19,7 +19,7 @@ def power_noise(count: int, side: int, exponent: float, dice: Dice) -> Tensor:
     return field / field.std((1, 2), keepdim=True).clamp_min(1e-9)
 
 
-def solid_noise(points: Tensor, wavelength: float, dice: Dice, waves: int = 24) -> Tensor:
+def solid_noise(points: Tensor, wavelength: float, dice: Dice, waves: int = 16) -> Tensor:
     """Smooth noise [P] of about unit variance at `points [P,3]`: a sum of plane waves."""
     spread = torch.exp(dice.uniform(waves, low=-0.35, high=0.35))
     wave = dice.directions(waves) * (2 * torch.pi / wavelength * spread)[:, None]

@@ -17,6 +17,9 @@ from .light import Lights, random_lights
 from .scene import Layer, Stage
 
 
+CHUNK = 8  # pictures of SIDE pixels drawn at once on a CPU: what its caches hold
+
+
 @dataclass(frozen=True)
 class PictureSettings:
     """What is in pictures how often, as shares of all."""
@@ -97,10 +100,11 @@ class HandPictures:
             rows = (kind == number).nonzero()[:, 0]
             if not len(rows):
                 continue
-            for part in rows.split(8 if self.device.type == "cpu" else 256):
+            for part in rows.split(CHUNK * SIDE // side if self.device.type == "cpu" else 256):
                 part = part.to(self.device)
                 shown = self._shoot(vertices[part], _rows(view, part, side), side, dice)
-                pixels[part], mask[part], visible[part] = shown
+                for whole, some in zip((pixels, mask, visible), shown):
+                    whole.index_copy_(0, part, some)
         self._renew(count)
         placed = view.place(vertices)
         return Pictures(
@@ -133,8 +137,8 @@ class HandPictures:
         if side != SIDE:
             picture = F.interpolate(picture, size=(SIDE, SIDE), mode="bilinear", align_corners=False)
             mask = F.interpolate(mask[:, None], size=(SIDE, SIDE), mode="bilinear", align_corners=False)[:, 0]
-        pixels = picture.clamp(0, 1).mul_(255).add_(0.5).to(torch.uint8)
-        return pixels, mask > 0.5, visible
+        pixels = picture.clamp(0, 1).mul_(255).to(torch.uint8)
+        return pixels.contiguous(), mask > 0.5, visible
 
     def _compose(self, layer: Layer, lights: Lights, dice: Dice) -> Tensor:
         """A layer on backgrounds [B,side,side,3], some with its shadow."""

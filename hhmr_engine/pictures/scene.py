@@ -119,20 +119,33 @@ class Stage:
         body = len(self.body.faces)
         bare = (found.face < self.body.cuff_face) | ((found.face < body) & ~cast.sleeve[found.picture])
         count = len(cast.points)
-        canvas = torch.zeros(count * (height + 1) * (width + 1), 5, device=light.device)
-        skin = found.select(bare)
-        canvas[skin.sample, :3] = _skin(skin, light, lights, cast.person, skins, len(canvas), width + 1)
-        other = found.select(~bare)
-        slot = (other.face >= body).long() + (other.face >= body + len(self.shapes.faces)).long()
-        canvas[other.sample, :3] = _painted(other, slot, light, cast, patterns)
-        canvas[found.sample, 3] = 1
-        canvas[found.sample, 4] = (found.face < self.body.hand_faces).float()
-        face = torch.full((len(canvas),), -1, device=light.device)
+        size = count * (height + 1) * (width + 1)
+        other = (~bare).nonzero()[:, 0]
+        shown = _skin(found, bare, light, lights, cast.person, skins, size, width + 1)
+        shown[other, :3] = self._painted(found.select(other), light, cast, patterns)
+        shown[:, 4] = found.face < self.body.hand_faces
+        canvas = torch.zeros(size, 5, device=light.device)
+        canvas[found.sample] = shown
+        face = torch.full((size,), -1, device=light.device)
         face[found.sample] = found.face
         canvas = canvas.view(count, height + 1, width + 1, 5)
         rows = canvas[:, 1:] + canvas[:, :-1]
         smooth = (rows[:, :, 1:] + rows[:, :, :-1]).mul_(0.25)
         return Layer(smooth[..., :3], smooth[..., 3], smooth[..., 4], face.view(count, height + 1, width + 1))
+
+    def _painted(self, found: Fragments, light: Tensor, cast: Cast, patterns: Tensor) -> Tensor:
+        """Display colours [K,3] of fragments that are no skin: sleeve, held thing, occluder."""
+        body = len(self.body.faces)
+        slot = (found.face >= body).long() + (found.face >= body + len(self.shapes.faces)).long()
+        side = patterns.shape[1]
+        lit = found.interpolate(torch.cat([light, cast.uv], 2))
+        place = ((torch.remainder(lit[:, 4:], 2) - 1).abs() * (side - 1)).long()
+        entry = cast.pattern[found.picture, slot]
+        row = (entry * side + place[:, 1]) * side + place[:, 0]
+        pattern = patterns.view(-1, 3)[row].float().div_(255)
+        paint = cast.paint[found.picture, slot]
+        colour = paint[:, :3] + (pattern - paint[:, :3]) * paint[:, 3:]
+        return (colour.square() * lit[:, :3] + 0.4 * lit[:, 3:4]).clamp_(min=0).sqrt_()
 
     def visible(self, layer: Layer, joints2d: Tensor) -> Tensor:
         """Which joints [B,21], at `joints2d [B,21,2]` in the layer's pixels, lie under skin that is seen.
@@ -178,31 +191,28 @@ def _only(thing: Thing, present: Tensor) -> Thing:
 
 
 def _skin(
-    found: Fragments, light: Tensor, lights: Lights, person: Tensor, skins: Tensor, size: int, width: int
+    found: Fragments,
+    bare: Tensor,
+    light: Tensor,
+    lights: Lights,
+    person: Tensor,
+    skins: Tensor,
+    size: int,
+    width: int,
 ) -> Tensor:
-    """Display colours [K,3] of fragments of skin."""
-    row = person[found.picture] * skins.shape[1] + found.face * TEXELS + texel(found.weight)
-    packed = skins.view(torch.int64).view(-1)[row]
+    """Display colours, and twice 1 for others to use, [K,5] of fragments as of skin; `bare [K]` really are."""
+    row = (person * skins.shape[1])[found.picture] + found.face * TEXELS + texel(found.weight)
+    packed = skins.view(torch.int64).view(-1)[torch.where(bare, row, 0)]
     material = packed.view(torch.uint8).view(-1, CHANNELS)[:, :5].float().div_(255)
     lit = found.interpolate(light)
     # Bumps: brighter where the skin rises towards the key light.
     height = torch.full((size,), -1.0, device=light.device)
-    height[found.sample] = material[:, 3]
+    height[found.sample] = torch.where(bare, material[:, 3], -1.0)
     step = (lights.key[:, :2] * 1.6).round().long() @ torch.tensor([1, width], device=light.device)
-    toward = height[(found.sample + step[found.picture]).clamp(0, size - 1)]
+    toward = height[(found.sample + step[found.picture]).clamp_(0, size - 1)]
     bump = torch.where(toward < 0, 0.0, material[:, 3] - toward).clamp_(-0.4, 0.4)
-    colour = material[:, :3].square() * lit[:, :3] * (1 + 0.8 * bump)[:, None]
-    return (colour + (lit[:, 3] * material[:, 4])[:, None]).clamp_(min=0).sqrt_()
-
-
-def _painted(found: Fragments, slot: Tensor, light: Tensor, cast: Cast, patterns: Tensor) -> Tensor:
-    """Display colours [K,3] of fragments that are no skin, by slot [K]: sleeve, held thing, occluder."""
-    side = patterns.shape[1]
-    lit = found.interpolate(torch.cat([light, cast.uv], 2))
-    place = ((torch.remainder(lit[:, 4:], 2) - 1).abs() * (side - 1)).long()
-    entry = cast.pattern[found.picture, slot]
-    row = (entry * side + place[:, 1]) * side + place[:, 0]
-    pattern = patterns.view(-1, 3)[row].float().div_(255)
-    paint = cast.paint[found.picture, slot]
-    colour = paint[:, :3] + (pattern - paint[:, :3]) * paint[:, 3:]
-    return (colour.square() * lit[:, :3] + 0.4 * lit[:, 3:4]).clamp_(min=0).sqrt_()
+    shown = torch.ones(len(row), 5, device=light.device)
+    colour = material[:, :3].square_().mul_(lit[:, :3]).mul_((0.8 * bump).add_(1)[:, None])
+    colour += (lit[:, 3] * material[:, 4])[:, None]
+    shown[:, :3] = colour.clamp_(min=0).sqrt_()
+    return shown

@@ -64,6 +64,7 @@ class Skin:
 
     def __init__(self, template: HandTemplate, body: Body) -> None:
         device = body.faces.device
+        self.rest, self.faces = body.rest, body.faces
         self.points = _spread(body.rest, body.faces)  # [T,3] metres, rest pose
         self.normals = torch.nn.functional.normalize(
             _spread(point_normals(body.rest[None], body.faces)[0], body.faces), dim=1
@@ -81,14 +82,18 @@ class Skin:
         self.nail, self.cuticle = torch.zeros(size, device=device), torch.zeros(size, device=device)
         self.tip, self.wrinkle = torch.zeros(size, device=device), torch.zeros(size, device=device)
         for finger, names in FINGER_JOINTS.items():
-            own = part[:, list(FINGER_BONES[finger])].sum(1) > 0.5
+            own = part[:, list(FINGER_BONES[finger][1:])].sum(1)  # the first lies in the palm
             self._finger(joints[list(names)], axes[_flexion(finger)], own)
         hand = part[:, [0, 4, 8, 12, 16, 1]].sum(1) * (self.points[:, 1] > -0.01)
         self.back = (1 - self.palmar) * hand
         self._palm(joints, hand * self.palmar)
 
-    def _finger(self, joints: Tensor, axis: Tensor, own: Tensor) -> None:
-        """Creases, knuckles and the nail of a finger with `joints [4,3]` that bends about `axis [3]`."""
+    def _finger(self, joints: Tensor, axis: Tensor, share: Tensor) -> None:
+        """Creases, knuckles and the nail of a finger with `joints [4,3]` that bends about `axis [3]`.
+
+        share [T]: how far each texel belongs to it.
+        """
+        own = share > 0.5
         last = joints[3] - joints[2]
         length = last.norm()
         along = last / length
@@ -96,7 +101,7 @@ class Skin:
         axis = axis / axis.norm()
         dorsal = -torch.linalg.cross(axis, along)
         under = torch.sigmoid(-(self.normals @ dorsal + 0.1) * 6)
-        self.palmar = torch.where(own, under, self.palmar)
+        self.palmar = self.palmar + (under - self.palmar) * share.square()
         for number in (0, 1, 2):
             here, above = joints[number], joints[min(number + 1, 3)]
             bone = (above - here) / (above - here).norm()
@@ -122,7 +127,7 @@ class Skin:
         )
         nail = own * (facing > 0.25) * (inside * 0.5 + 0.5).clamp(0, 1)
         self.nail += nail
-        self.tip += nail * ((at - 0.86) / 0.06).clamp(0, 1)
+        self.tip += nail * ((at - 0.90) / 0.05).clamp(0, 1)
         self.cuticle += own * (facing > 0.2) * torch.exp(-inside.square() / 0.6)
 
     def _palm(self, joints: Tensor, share: Tensor) -> None:
@@ -160,36 +165,39 @@ class Skin:
         colour = back * (1 - palmar) + palm * palmar
         colour = colour * (1 + dice.normal(3, sigma=0.035))
 
-        coarse = solid_noise(self.points, 0.045, dice)
-        middle = solid_noise(self.points, 0.014, dice) * (
-            0.5 + 0.5 * solid_noise(self.points, 0.05, dice).abs()
-        )
+        coarse, patchy, middle, veins = self._smooth_noises(dice)
+        middle = middle * (0.5 + 0.5 * patchy.abs())
         fine = solid_noise(self.points, 0.005, dice)
         grain = dice.normal(len(self.points))
-        red = 0.35 * coarse + 0.5 * middle + dice.number(0.2, 1.2) * (self.knuckle + self.palmar * 0.3)
-        redness = torch.tensor([0.02, -0.045, -0.035], device=red.device) * dice.number(0.4, 1.6)
+        red = 0.6 * coarse + 0.35 * middle + dice.number(0.2, 1.2) * (self.knuckle + self.palmar * 0.3)
+        redness = torch.tensor([0.02, -0.045, -0.035], device=red.device) * dice.number(0.3, 1.3)
         colour = colour * (1 + red[:, None] * redness)
-        light = 0.02 * coarse + 0.025 * middle + 0.018 * fine + dice.number(0.005, 0.03) * grain
+        light = 0.03 * coarse + 0.02 * middle + 0.012 * fine + dice.number(0.0, 0.02) * grain
         colour = colour * (1 + dice.number(0.5, 1.5) * light[:, None])
 
-        lines = self.crease.clamp(0, 1) * dice.number(0.4, 1.0) * (0.75 + 0.25 * middle)
+        lines = self.crease.clamp(0, 1) * dice.number(0.5, 1.3) * (0.75 + 0.25 * middle)
         wrinkles = self.wrinkle.clamp(0, 1) * dice.number(0.2, 0.9) * (0.7 + 0.3 * fine)
         dent = torch.tensor([0.20, 0.30, 0.32], device=red.device)
         colour = colour * (1 - dent * (lines + 0.6 * wrinkles).clamp(0, 1.2)[:, None])
         colour = colour * (1 - self.knuckle[:, None] * dark * dice.number(0, 0.25))
-        vein = self.back * _line(solid_noise(self.points, 0.05, dice), 0.10) * dice.number(0, 1) ** 2
+        vein = self.back * _line(veins, 0.10) * dice.number(0, 1) ** 2
         blue = torch.tensor([0.16, 0.07, 0.02], device=red.device)
         colour = colour * (1 - vein[:, None] * blue)
         freckle = (solid_noise(self.points, 0.007, dice) > 2.2) * (1 - self.palmar) * dice.number(-0.5, 0.6)
         colour = colour * (1 - 0.25 * freckle.clamp_min(0)[:, None])
         colour = self._nails(colour, back, dice)
 
-        height = 0.5 + 0.06 * middle + 0.05 * fine + 0.03 * grain - 0.5 * lines - 0.35 * wrinkles
+        height = 0.5 + 0.03 * middle + 0.03 * fine + 0.015 * grain - 0.5 * lines - 0.35 * wrinkles
         height = height + 0.35 * vein + 0.4 * self.nail - 0.25 * self.cuticle
-        gloss = 0.25 + 0.1 * middle + 0.7 * self.nail * dice.number(0.2, 1) + 0.08 * grain
+        gloss = 0.25 + 0.05 * middle + 0.7 * self.nail * dice.number(0.2, 1) + 0.04 * grain
         rest = torch.zeros(len(height), 3, device=height.device)
         table = torch.cat([colour, height[:, None] * 255, gloss[:, None] * 255, rest], 1)
         return table.clamp(0, 255).to(torch.uint8)
+
+    def _smooth_noises(self, dice: Dice) -> Tensor:
+        """Noises [4,T] of long waves; they are made at the mesh's points and interpolated."""
+        waves = (0.045, 0.05, 0.015, 0.05)
+        return _spread(torch.stack([solid_noise(self.rest, w, dice) for w in waves], 1), self.faces).T
 
     def _nails(self, colour: Tensor, back: Tensor, dice: Dice) -> Tensor:
         """Nails and their rims on `colour [T,3]`; some are painted."""

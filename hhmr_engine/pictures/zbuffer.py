@@ -65,19 +65,22 @@ def rasterise(points: Tensor, faces: Tensor, height: int, width: int) -> Fragmen
     column = column + start[line]
     owner, row = owner[line], row[line].long()
 
-    weight, depth = _planes(triangle, area, owner, column.float() + 0.5, row.float() + 0.5)
-    number = shown[owner]
-    picture = number // len(faces)
-    sample = (picture * height + row) * width + column
+    plane = _planes(triangle, area)
+    x, y = column.float().add_(0.5), row.float().add_(0.5)
+    depth = _at(plane[6:], owner, x, y)
+    picture = shown // len(faces)
+    sample = (picture * height)[owner].add_(row).mul_(width).add_(column)
     nearest = _nearest(sample, depth, count * height * width)
-    picture, number = picture[nearest], number[nearest]
-    face = number - picture * len(faces)
+    owner, x, y = owner[nearest], x[nearest], y[nearest]
+    second, third = (_at(plane[k : k + 3], owner, x, y).clamp_(0, 1) for k in (0, 3))
+    picture = picture[owner]
+    face = shown[owner] - picture * len(faces)
     return Fragments(
         sample[nearest],
         picture,
         face,
         faces[face] + (picture * size)[:, None],
-        weight[nearest],
+        torch.stack([1 - second - third, second, third], 1),
         depth[nearest],
     )
 
@@ -104,19 +107,28 @@ def _spans(triangle: Tensor, y: Tensor, width: int) -> tuple[Tensor, Tensor]:
     return start.long(), stop.long()
 
 
-def _planes(triangle: Tensor, area: Tensor, owner: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Barycentric weights [K,3] and depth [K] at (x, y) of each one's triangle."""
+def _planes(triangle: Tensor, area: Tensor) -> Tensor:
+    """Of triangles [T,9], the planes [9,T] (slope in x, in y, value at the origin) of the second and third
+    corner's weight and of depth.
+    """
     ax, ay, az, bx, by, bz, cx, cy, cz = triangle.unbind(1)
-    ux, uy, vx, vy = bx - ax, by - ay, cx - ax, cy - ay
     inverse = 1 / area
-    table = torch.stack(
-        [ax, ay, az, vy * inverse, -vx * inverse, -uy * inverse, ux * inverse, bz - az, cz - az], 1
-    )[owner]
-    dx, dy = x - table[:, 0], y - table[:, 1]
-    second = (dx * table[:, 3] + dy * table[:, 4]).clamp_(0, 1)
-    third = (dx * table[:, 5] + dy * table[:, 6]).clamp_(0, 1)
-    depth = table[:, 2] + second * table[:, 7] + third * table[:, 8]
-    return torch.stack([1 - second - third, second, third], 1), depth
+    second_x, second_y = (cy - ay) * inverse, (ax - cx) * inverse
+    third_x, third_y = (ay - by) * inverse, (bx - ax) * inverse
+    db, dc = bz - az, cz - az
+    depth_x, depth_y = second_x * db + third_x * dc, second_y * db + third_y * dc
+    return torch.stack(
+        [
+            *(second_x, second_y, -second_x * ax - second_y * ay),
+            *(third_x, third_y, -third_x * ax - third_y * ay),
+            *(depth_x, depth_y, az - depth_x * ax - depth_y * ay),
+        ]
+    )
+
+
+def _at(plane: Tensor, owner: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Values [K] at (x, y) of the planes [3,T] of each one's `owner`."""
+    return plane[2][owner].addcmul_(plane[0][owner], x).addcmul_(plane[1][owner], y)
 
 
 def _nearest(sample: Tensor, depth: Tensor, size: int) -> Tensor:
