@@ -20,6 +20,7 @@ LEAST_NOISE = 0.2  # of that: no joint is known better
 MIN_JOINTS = 4
 MOST_HANDS = 8
 NEAR = 4.0  # sizes of the hand: no nearer is one held to a camera of which nothing is known
+SAME_PLACE = 0.3  # of the hand's size: joints nearer to a hand that is found are its own
 CROP = 1.8  # sides of a hand of which too little is known to lay the usual crop round it
 
 
@@ -63,8 +64,10 @@ def look(request: Request, device: str = "cpu") -> Found:
     try:
         if request.photo is not None:
             photo = Photo.from_pixels(request.photo)
-            if request.joints2d is None or request.side == AUTO:
+            if request.joints2d is None:
                 hand, hands = _find(photo, request, device)
+            elif request.side == AUTO:
+                hand = _nearest(photo, request.joints2d, device)
     except InputError as fault:
         raise RequestError("no_hand" if photo is not None else "bad_picture", str(fault)) from fault
     joints2d, sigma2d = _joints(request, hand)
@@ -133,3 +136,17 @@ def _find(photo: Photo, request: Request, device: str) -> tuple[HandInPhoto, int
         count = "One hand was" if len(hands) == 1 else f"{len(hands)} hands were"
         raise RequestError("no_hand", f"{count} found in the photo.", "Choose another number, or draw a box.")
     return hands[request.which], len(hands)
+
+
+def _nearest(photo: Photo, joints2d: np.ndarray, device: str) -> HandInPhoto | None:
+    """The hand that is found where joints [21,2] are given, if there is one: it shows which side they are."""
+    known = np.isfinite(joints2d).all(1)
+    try:
+        hands = find_hands(photo, MOST_HANDS, device) if known.any() else []
+    except InputError:
+        hands = []
+    if not hands:
+        return None
+    apart = [float(np.linalg.norm((h.joints2d - joints2d)[known], axis=1).mean()) / h.size for h in hands]
+    best = int(np.argmin(apart))
+    return hands[best] if apart[best] < SAME_PLACE else None

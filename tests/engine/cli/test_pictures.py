@@ -153,6 +153,27 @@ def test_joints_of_a_file_are_fitted_and_the_hidden_ones_completed(
     assert np.allclose(corrected["given2d"][0], rows[0]) and corrected["camera"][0] == 120
 
 
+def test_joints_beside_a_photo_say_which_hand_or_that_there_is_one(
+    hhmr: Run, wide: Path, tmp_path: Path
+) -> None:
+    assert hhmr("reconstruct", wide, "--hand", 2, *FEW, "--out", tmp_path / "second")[0] == 0
+    given = load(tmp_path / "second.npz")["given2d"]
+    np.savez(tmp_path / "joints.npz", joints2d=given)
+    plain = tmp_path / "plain.png"
+    Image.new("RGB", (640, 480), WALL).save(plain)
+    sides = []
+    for photo in (wide, plain):
+        code, _, err = hhmr(
+            "reconstruct", photo, "--joints2d", tmp_path / "joints.npz", *FEW, "--out", tmp_path / "x"
+        )
+        assert (code, err) == (0, "")
+        data = load(tmp_path / "x.npz")
+        sides.append(str(data["side"]))
+        assert np.allclose(data["given2d"], given) and off(data) < 0.03
+    assert sides[0] == "left"
+
+
+@pytest.mark.slow
 def test_a_folder_is_done_in_one_go_and_goes_on_where_it_stopped(
     hhmr: Run, recorded: list[Path], tmp_path: Path
 ) -> None:
