@@ -24,7 +24,7 @@ COLOURS = (
     (0.75, 0.5, 1.0),
 )
 """Of the wrist, the thumb and the fingers."""
-DOT = 0.025
+DOT = 0.018
 """Size of an empty, in parts of the hand's."""
 
 
@@ -46,7 +46,8 @@ def add(
     root.empty_display_type, root.empty_display_size = "PLAIN_AXES", 1e-3 * extent
     root[ROOT] = True
     made = [root]
-    for joint, (x, y) in enumerate(rays * depth):
+    wrist = rays[0] * depth  # Blender draws a line from each joint to its parent: along the fingers, then
+    for joint, (x, y) in enumerate(rays * depth - wrist):
         empty = bpy.data.objects.new(f"{name} {JOINTS[joint]}", None)
         empty.empty_display_type, empty.empty_display_size = "SPHERE", DOT * extent
         empty.show_in_front = True
@@ -63,7 +64,7 @@ def add(
     for empty in made:
         collection.objects.link(empty)
     root.parent = view.camera
-    root.matrix_world = view.matrix @ Matrix.Translation((0.0, 0.0, -depth))
+    root.matrix_world = view.matrix @ Matrix.Translation((*wrist, -depth))
     for joint in unknown:
         with suppress(RuntimeError):  # in a collection that is excluded from this view layer
             made[1 + joint].hide_set(True)

@@ -31,7 +31,7 @@ class HHMR_OT_draw_box(bpy.types.Operator):
             return report(self, Problem("no_photo", "Show a picture in the Image Editor first."))
         self.start: tuple[int, int] | None = None
         context.window.cursor_modal_set("CROSSHAIR")
-        context.workspace.status_text_set("Drag a box around the hand. Esc: leave it as it is.")
+        context.area.header_text_set("Drag a box around the hand. Esc: leave it as it is.")
         context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
 
@@ -65,9 +65,8 @@ class HHMR_OT_draw_box(bpy.types.Operator):
     def _end(self, context: bpy.types.Context, how: set[str]) -> set[str]:
         overlay.dragged = None
         context.window.cursor_modal_restore()
-        context.workspace.status_text_set(None)
-        for area in context.screen.areas:
-            area.tag_redraw()
+        context.area.header_text_set(None)
+        context.area.tag_redraw()
         return how
 
 

@@ -68,8 +68,8 @@ def draw_hands(layout: bpy.types.UILayout, ob: bpy.types.Object | None) -> None:
     hands = known.request.get("hands", 1) if known is not None and "image" in known.request else 1
     if hands < 2:
         return
+    layout.label(text=f"{hands} hands found:")
     row = layout.row(align=True)
-    row.label(text=f"{hands} hands found:")
     for i in range(min(hands, 6)):
         shown = known.request.get("which") == i
         row.operator("hhmr.reconstruct", text=str(i + 1), depress=shown).hand = i + 1
