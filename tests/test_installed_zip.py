@@ -1,4 +1,4 @@
-"""As an animator meets it: recordings on an armature, a hand of another project; by the installed zip."""
+"""As an animator meets it: an armature, a hand of another project, a photo; by the installed zip."""
 
 from __future__ import annotations
 
@@ -129,6 +129,57 @@ os._exit(0)
 """
 
 
+PHOTO = """
+import json, os, sys
+import bpy
+import numpy as np
+from bpy_extras.object_utils import world_to_camera_view
+from mathutils import Vector
+
+package, engine, hand, photo = sys.argv[1:]
+bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+bpy.ops.extensions.package_install_files(
+    repo="user_default", filepath=package, enable_on_install=True, overwrite=True
+)
+addon = next(key for key in bpy.context.preferences.addons.keys() if key.endswith(".hhmr_blender"))
+bpy.context.preferences.addons[addon].preferences.command = engine
+regressor = np.load(hand)["regressor"]
+scene = bpy.context.scene
+scene.hhmr.photo = image = bpy.data.images.load(photo)
+bpy.ops.hhmr.add_camera()
+bpy.ops.hhmr.match_render()
+
+def pixels(point):
+    bpy.context.view_layer.update()
+    u, v, _ = world_to_camera_view(scene, scene.camera, Vector(point))
+    return u * image.size[0], (1 - v) * image.size[1]
+
+def joints(ob):
+    keys = []
+    for key in ob.data.shape_keys.key_blocks[1:]:
+        points = np.empty(3 * len(ob.data.vertices), np.float32)
+        key.points.foreach_get("co", points)
+        keys.append([pixels(ob.matrix_world @ Vector(one)) for one in regressor @ points.reshape(-1, 3)])
+    return keys
+
+bpy.ops.hhmr.reconstruct(wait=True)
+made = bpy.context.object
+seen = joints(made)
+bpy.ops.hhmr.edit_skeleton()
+dots = sorted(bpy.context.object.children, key=lambda one: one["hhmr_joint"])
+found = [pixels(dot.matrix_world.translation) for dot in dots]
+dots[8].location.x += 0.01
+wanted = pixels(dots[8].matrix_world.translation)
+bpy.ops.hhmr.fit_skeleton(wait=True)
+print("FOUND", json.dumps({
+    "side": made.data["hhmr_side"], "seen": seen, "found": found, "wanted": wanted, "fitted": joints(made)
+}))
+bpy.ops.preferences.addon_disable(module=addon)
+sys.stdout.flush()
+os._exit(0)
+"""
+
+
 @pytest.mark.slow
 def test_held_out_recordings_are_completed_by_the_installed_zip(tmp_path: Path, data_root: Path) -> None:
     (handyjs,) = (s for s in load_sources(data_root) if s.name == "handyjs")
@@ -175,3 +226,16 @@ def in_blender(folder: Path, script: str, *arguments: Path) -> Any:
     line = next((one for one in done.stdout.splitlines() if one.startswith("FOUND ")), None)
     assert line, done.stdout + done.stderr
     return json.loads(line[6:])
+
+
+@pytest.mark.slow
+def test_a_photo_becomes_aligned_hands_by_the_installed_zip(tmp_path: Path, data_root: Path) -> None:
+    photo = data_root / "photos" / "apache_digits" / "digit5_IMG_1153.jpg"
+    template = build.ROOT / "hhmr_engine" / "hand" / "anny_hand.npz"
+    found = in_blender(tmp_path, PHOTO, template, photo)
+    off = np.linalg.norm(np.array(found["seen"]) - found["found"], axis=-1)  # [hypothesis, joint], pixels
+    size = np.ptp(found["found"], axis=0).max()
+    assert found["side"] == "right" and len(off) == 8
+    assert off.mean() < 0.04 * size, "the hands are not where the photo has them"
+    tip = np.linalg.norm(np.array(found["fitted"])[:, 8] - found["wanted"], axis=-1)
+    assert len(tip) == 8 and tip.mean() < 0.05 * size, "the hands do not follow the joint that was dragged"
