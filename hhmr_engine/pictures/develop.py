@@ -64,8 +64,10 @@ class Grain:
     def add(self, picture: Tensor, sigma: Tensor, dice: Dice) -> None:
         """Add noise of sigma [B] to pictures [B,H,W,3] (in place)."""
         size = picture[0].numel()
-        starts = dice.whole(len(picture), below=len(self.fine) - size).tolist()
+        long = -(-(size + 1) // len(self.fine))
+        starts = dice.whole(len(picture), below=long * len(self.fine) - size).tolist()
         soft = dice.chance(len(picture), share=0.5).tolist()
         for i, start in enumerate(starts):
-            noise = (self.soft if soft[i] else self.fine)[start : start + size]
+            noise = self.soft if soft[i] else self.fine
+            noise = (noise if long == 1 else noise.repeat(long))[start : start + size]
             picture[i].add_(noise.view_as(picture[i]) * sigma[i])

@@ -31,6 +31,10 @@ class Lights:
     gloss: Tensor  # [B] strength
     sharpness: Tensor  # [B] exponent
 
+    def repeat(self, count: int) -> Lights:
+        """The first picture's lights, for `count` pictures."""
+        return Lights(*(value[:1].expand(count, *value.shape[1:]) for value in vars(self).values()))
+
 
 def random_lights(count: int, dice: Dice) -> Lights:
     """Rooms, daylight, flashes: from flat to harsh, from warm to cold."""

@@ -16,7 +16,6 @@ from .dice import Dice
 from .light import Lights, random_lights
 from .scene import Layer, Stage
 
-
 CHUNK = 8  # pictures of SIDE pixels drawn at once on a CPU: what its caches hold
 
 
@@ -131,7 +130,7 @@ class HandPictures:
         joints = stage.regressor @ cast.points[:, : vertices.shape[1]]
         visible = stage.visible(layer, view.project(joints))
         picture = self._compose(layer, lights, dice)
-        picture = self._develop(picture, dice)
+        picture = develop(picture, s, self.grain, dice)
         mask = layer.hand
         picture = picture.permute(0, 3, 1, 2)
         if side != SIDE:
@@ -155,19 +154,6 @@ class HandPictures:
         )
         return layer.colour + (1 - layer.coverage)[..., None] * ground
 
-    def _develop(self, picture: Tensor, dice: Dice) -> Tensor:
-        s, (count, side) = self.settings, picture.shape[:2]
-        moved = dice.chance(count, 1, share=s.motion)
-        picture = motion_blur(picture, dice.normal(count, 2, sigma=side * 0.02) * moved)
-        picture = picture * torch.exp(dice.normal(count, 1, 1, 3, sigma=0.04))
-        sigma = torch.exp(dice.uniform(count, low=-6.5, high=-2.9))
-        self.grain.add(picture, sigma, dice)
-        some = dice.chance(count, share=s.compressed).nonzero()[:, 0]
-        quality = torch.exp(dice.uniform(count, low=-4.5, high=-2.6))
-        if len(some):
-            picture[some] = compress(picture[some], quality[some])
-        return picture
-
     def _renew(self, count: int) -> None:
         """New people and places for old, as pictures are drawn."""
         s = self.settings
@@ -188,6 +174,20 @@ class HandPictures:
 
     def _dice(self, *purpose: int) -> Dice:
         return Dice(self.seed, *purpose, device=self.device)
+
+
+def develop(picture: Tensor, settings: PictureSettings, grain: Grain, dice: Dice) -> Tensor:
+    """What camera and file make of pictures [B,H,W,3]: some shaken, tinted, noisy, compressed."""
+    count, height = picture.shape[:2]
+    moved = dice.chance(count, 1, share=settings.motion)
+    picture = motion_blur(picture, dice.normal(count, 2, sigma=height * 0.02) * moved)
+    picture = picture * torch.exp(dice.normal(count, 1, 1, 3, sigma=0.04))
+    grain.add(picture, torch.exp(dice.uniform(count, low=-6.5, high=-2.9)), dice)
+    some = dice.chance(count, share=settings.compressed).nonzero()[:, 0]
+    quality = torch.exp(dice.uniform(count, low=-4.5, high=-2.6))
+    if len(some):
+        picture[some] = compress(picture[some], quality[some])
+    return picture
 
 
 def cast_shadow(coverage: Tensor, shift: Tensor) -> Tensor:

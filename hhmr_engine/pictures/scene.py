@@ -200,7 +200,7 @@ def _skin(
     size: int,
     width: int,
 ) -> Tensor:
-    """Display colours, and twice 1 for others to use, [K,5] of fragments as of skin; `bare [K]` really are."""
+    """Display colours, and twice 1, [K,5] of fragments as if all were skin; `bare [K]` really are."""
     row = (person * skins.shape[1])[found.picture] + found.face * TEXELS + texel(found.weight)
     packed = skins.view(torch.int64).view(-1)[torch.where(bare, row, 0)]
     material = packed.view(torch.uint8).view(-1, CHANNELS)[:, :5].float().div_(255)
