@@ -140,7 +140,7 @@ def _add_camera(parser: argparse.ArgumentParser) -> None:
     length = numbers(1, "a length in millimetres above 0", 0.0)
     text = "which hand (default auto: it is found)"
     parser.add_argument("--side", choices=(AUTO, *SIDES), default=AUTO, help=text)
-    text = "focal length of the lens (default: that of a lens as long as the picture's longer side)"
+    text = "focal length of the lens (default: a guess, a wide angle or longer)"
     parser.add_argument("--focal", type=length, metavar="MM", help=text)
     text = f"length of the sensor's longer side (default {SENSOR:g})"
     parser.add_argument("--sensor", type=length, metavar="MM", help=text)

@@ -63,13 +63,13 @@ def test_a_photo_becomes_hands_that_lie_on_what_is_seen(
         photo, side = tmp_path / "mirrored.png", "left"
         ImageOps.mirror(Image.open(recorded[10])).save(photo)
     (tmp_path / "out").mkdir()
-    code, out, err = hhmr("reconstruct", photo, *FEW, "--out", tmp_path / "out" / "x")
+    code, out, err = hhmr("reconstruct", photo, "--focal", 72, *FEW, "--out", tmp_path / "out" / "x")
     assert (code, err) == (0, "")
     assert out.startswith(f"A {side} hand") and "x.npz" in out
     assert names(tmp_path / "out") == ["x.glb", "x.npz", "x.png"]
     data = load(tmp_path / "out" / "x.npz")
     assert str(data["side"]) == side and len(data["vertices"]) == 2
-    assert data["camera"].tolist() == [100, 50, 50] and data["image_size"].tolist() == [100, 100]
+    assert data["camera"].tolist() == [200, 50, 50] and data["image_size"].tolist() == [100, 100]
     assert off(data) < 0.03
     assert np.abs(projected(data) - data["joints2d"]).max() < 0.05
     assert np.array_equal(data["translation"], data["joints"][:, 0])
