@@ -84,7 +84,7 @@ def overlay_sheet(found: Hypotheses, photo: Photo | None) -> Image.Image:
 
     size = ((width - MARGIN) // 3 - MARGIN, _PANEL_HEIGHT - _CAPTION)
     captions = (*_CAPTIONS[:2], f"{_CAPTIONS[2]}; {_distances(found)} away")
-    for k, (picture, caption) in enumerate(zip(_panels(found, photo, size), captions)):
+    for k, (picture, caption) in enumerate(zip(panels(found, photo, size), captions)):
         left = MARGIN + k * (size[0] + MARGIN)
         draw.rectangle((left, HEADER, left + size[0] - 1, HEADER + _PANEL_HEIGHT - 1), CARD)
         sheet.paste(Image.fromarray(encode(picture)), (left, HEADER))
@@ -93,7 +93,7 @@ def overlay_sheet(found: Hypotheses, photo: Photo | None) -> Image.Image:
     return sheet
 
 
-def _panels(found: Hypotheses, photo: Photo | None, size: tuple[int, int]) -> list[NDArray[np.float32]]:
+def panels(found: Hypotheses, photo: Photo | None, size: tuple[int, int]) -> list[NDArray[np.float32]]:
     """Linear light `[H, W, 3]`: what is given, the first hypothesis over it, all skeletons from the side."""
     assert found.given2d is not None and found.joints2d is not None
     window = window_round(_outline(found, 1), size)
