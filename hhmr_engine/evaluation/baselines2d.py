@@ -24,6 +24,7 @@ from .testset import generator
 
 START_SEED = "hhmr-baseline-starts-1"
 CANDIDATES = 300  # rotations that are looked at, where starts are chosen
+LBFGS_ITERATIONS = 150
 APART = np.radians(25.0)  # at least, between the chosen ones
 
 
@@ -35,12 +36,12 @@ class FitSettings:
     components: int = 24
     prior: float = 1.0  # weight of the prior beside the likelihood
     restarts: int = 4
-    iterations: int = 40
+    iterations: int = 40  # of Levenberg-Marquardt
     chosen: bool = True  # starts are those of many rotations that fit best; else random ones
 
 
-# What was best on the tuning hands of each kind, among 12 to 57 components of either pose, prior 1 to 3, free
-# offsets of the axes, random and chosen starts 15 to 70 degrees apart, of the mean pose and of 4 to 20 others.
+# What was best on the tuning hands of each kind, among 12 to 57 components of either pose, prior 1 to 3,
+# free axes, random and chosen starts 15 to 70 degrees apart, of the mean pose and of 4 to 20 others.
 TUNED = {"synthetic": FitSettings(), "recordings": FitSettings(pose="rotations", components=30)}
 
 
@@ -148,7 +149,7 @@ class SkinnedFit:
     def _lbfgs(self, view: _Views) -> Tensor:
         p = torch.zeros(1, self.size, dtype=torch.float64, requires_grad=True)
         solver = torch.optim.LBFGS(
-            [p], max_iter=self.settings.iterations, history_size=20, line_search_fn="strong_wolfe"
+            [p], max_iter=LBFGS_ITERATIONS, history_size=20, line_search_fn="strong_wolfe"
         )
 
         def loss() -> Tensor:
