@@ -204,11 +204,16 @@ def command_demo(arguments: argparse.Namespace) -> int:
     out = ROOT / "out"
     out.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="hhmr-blender-") as resources:
-        command = [str(python), str(ROOT / "demo" / "complete_hand.py"), "--extension", str(package)]
-        command += ["--engine-python", str(python), "--out", str(out)]
         environment = {**os.environ, "BLENDER_USER_RESOURCES": resources}
-        # Away from the checkout, so that only what is in the zip can be found.
-        return subprocess.run(command, env=environment, cwd=resources).returncode
+        options = ["--extension", str(package), "--engine-python", str(python), "--out", str(out)]
+        photo = ["--photo", str(arguments.photo.resolve())] if arguments.photo else []
+        for script, more in (("complete_hand.py", []), ("reconstruct_photo.py", photo)):
+            command = [str(python), str(ROOT / "demo" / script), *options, *more]
+            # Away from the checkout, so that only what is in the zip can be found.
+            code = subprocess.run(command, env=environment, cwd=resources).returncode
+            if code != 0:
+                return code
+    return 0
 
 
 @dataclass
@@ -314,7 +319,11 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="build.py", description=__doc__.split("\n\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     for name, function, text in (
-        ("demo", command_demo, "complete a partial hand in Blender; writes out/demo.blend and out/demo.png"),
+        (
+            "demo",
+            command_demo,
+            "complete a hand, and find one in a photo, in Blender; writes pictures to out/",
+        ),
         ("test", command_test, "formatting, types and every test, on each Blender"),
         ("extension", command_extension, "write dist/hhmr-X.Y.Z.zip and the repository index"),
     ):
@@ -323,6 +332,8 @@ def main(argv: list[str] | None = None) -> int:
         command.add_argument(
             "--torch-index", metavar="URL", help="package index to fetch torch from (only torch)"
         )
+        if function is command_demo:
+            command.add_argument("--photo", type=Path, help="a photo of a hand, in place of our own render")
     arguments = parser.parse_args(argv)
     try:
         return arguments.function(arguments)
