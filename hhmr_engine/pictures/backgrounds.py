@@ -23,11 +23,11 @@ def background(dice: Dice, clutter: list[Tensor] | None = None) -> Tensor:
     base = _colour(dice, low, high)
     picture = base * torch.ones(SIDE, SIDE, 3, device=dice.device)
     picture = picture + _gradient(dice) * dice.number(0, 0.35)
-    kind = dice.choose(5)
+    kind = dice.choose(6)
     if kind >= 1:
         exponent = dice.number(0.9, 1.7)
         noise = power_noise(4, SIDE, exponent, dice).permute(1, 2, 0)
-        amount = dice.number(0.01, 0.22)
+        amount = dice.number(0.01, 0.2 if kind > 2 else 0.12)
         picture = picture + amount * (noise[..., :1] + dice.number(0, 0.3) * noise[..., 1:])
     if kind == 2:
         picture = _stripes(picture, dice)
@@ -50,7 +50,7 @@ def _colour(dice: Dice, low: float = 0.0, high: float = 1.0) -> Tensor:
         tone = torch.tensor([0.90, 0.69, 0.56], device=dice.device) * dice.number(0.35, 1.05)
         return tone * (1 + dice.normal(3, sigma=0.05))
     grey = dice.number(low, high)
-    return (grey + dice.normal(3, sigma=0.03 + 0.14 * dice.number() ** 3)).clamp(0, 1)
+    return (grey + dice.normal(3, sigma=0.02 + 0.12 * dice.number() ** 4)).clamp(0, 1)
 
 
 def _axes(dice: Dice) -> tuple[Tensor, Tensor]:

@@ -11,9 +11,9 @@ from ..hand.template import UNIT, HandTemplate
 from .dice import Dice
 
 # Distance of the forearm's rings from the wrist, metres. Two share a place: the cuff, if there is a sleeve.
-RINGS = (0.008, 0.016, 0.024, 0.033, 0.042, 0.052, 0.052, 0.063, 0.075, 0.09, 0.11, 0.135, 0.17, 0.22, 0.34)
+RINGS = (0.008, 0.016, 0.024, 0.033, 0.042, 0.052, 0.052, 0.063, 0.075, 0.09, 0.11, 0.135, 0.17, 0.22, 0.55)
 CUFF = 6
-_GROWTH = 2.2  # of a ring's size per metre
+_GROWTH = 2.2  # of a ring's size per metre, to the elbow
 _BEND = 0.045  # metres from the wrist within which the wrist's bend happens
 
 
@@ -58,7 +58,9 @@ class Body:
         share = (along / 0.03).clamp(max=1)[:, None, None]
         shape = offset[:, None] + (flat - offset)[:, None] * share
         size = (
-            1 + _GROWTH * (along - 0.02).clamp(min=0) + sleeve * (torch.arange(len(RINGS)) >= CUFF).to(along)
+            1
+            + _GROWTH * (along - 0.02).clamp(0, 0.25)
+            + sleeve * (torch.arange(len(RINGS)) >= CUFF).to(along)
         )
         rings = centre[:, :, None] + (shape @ turn.transpose(-1, -2)) * size[:, :, None, None]
         return torch.cat([vertices, rings.flatten(1, 2)], 1)

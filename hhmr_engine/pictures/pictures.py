@@ -154,6 +154,21 @@ class HandPictures:
         )
         return layer.colour + (1 - layer.coverage)[..., None] * ground
 
+    def state(self) -> dict[str, int]:
+        """Enough to go on exactly here."""
+        return {"drawn": self.drawn, "shown": self.shown, "renewals": self.renewals}
+
+    def restore(self, state: dict[str, int]) -> None:
+        """Go on where `state` was taken, from an object of the same seed and settings."""
+        self.drawn, self.shown, self.renewals = state["drawn"], state["shown"], state["renewals"]
+        persons = -(-self.renewals // 3)
+        for pool, made, make in (
+            (self.backgrounds, self.renewals, self._background),
+            (self.skins, persons, self._person),
+        ):
+            for number in range(max(0, made - len(pool)), made):
+                pool[number % len(pool)] = make(len(pool) + number)
+
     def _renew(self, count: int) -> None:
         """New people and places for old, as pictures are drawn."""
         s = self.settings

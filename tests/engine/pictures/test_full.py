@@ -41,7 +41,7 @@ def test_hands_are_where_they_are_said_to_be(drawer, template, hands, sides):
 
 def test_a_left_hand_is_a_mirrored_right_hand(drawer, hands):
     def turning(side):
-        """The palm's area in the picture, signed by the way round it from wrist to index and little finger."""
+        """The palm's area in the picture, signed by the way round it: wrist, index, little finger."""
         picture = full_picture(drawer, hands[:1], (side,), seed=5, size=_SIZE)
         a, b = picture.joints2d[0, [5, 17]] - picture.joints2d[0, 0]
         return float(a[0] * b[1] - a[1] * b[0])

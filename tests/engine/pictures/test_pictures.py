@@ -97,6 +97,19 @@ def test_the_same_seed_gives_the_same_pictures(template, hands):
     assert not torch.equal(other.pixels, a.pixels)
 
 
+def test_drawing_goes_on_where_it_stopped(template, hands):
+    settings = dataclasses.replace(
+        _BARE, renewed=0.6
+    )  # five new backgrounds a draw: all of them, more than once
+    first = HandPictures(template, seed=9, settings=settings)
+    first.draw(hands)
+    state = first.state()
+    expected = first.draw(hands)
+    second = HandPictures(template, seed=9, settings=settings)
+    second.restore(state)
+    assert torch.equal(second.draw(hands).pixels, expected.pixels)
+
+
 def test_few_pixels_show_the_same_hand(template, hands):
     settings = dataclasses.replace(_BARE, sides=(72,))
     few = HandPictures(template, seed=3, settings=settings).draw(hands)
