@@ -216,6 +216,7 @@ class Trainer:
         stream = self.stream.state()
         tensors: dict[str, Tensor] = {
             "generator": self.generator.get_state(),
+            "dropout": torch.get_rng_state(),
             "pool": torch.from_numpy(stream["pool"]),
             "source": torch.from_numpy(stream["source"]),
         }
@@ -256,6 +257,7 @@ class Trainer:
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": saved, "param_groups": groups})
         self.generator.set_state(tensors["generator"])
+        torch.set_rng_state(tensors["dropout"])
         stream: dict[str, Any] = json.loads(metadata["stream"])
         arrays = {key: tensors[key].numpy().copy() for key in ("pool", "source")}
         self.stream.restore({**stream, **arrays})

@@ -12,6 +12,7 @@ from hhmr_engine.model.conditions import Conditions
 from hhmr_engine.model.graph_unet import GraphDenoiser, anchor_weights
 from tests.engine.small_network import small_network
 
+ALL = torch.ones(1, 49, dtype=torch.bool)
 NONE = torch.full((1, 21), torch.inf)
 
 
@@ -43,19 +44,15 @@ def _answer(network: GraphDenoiser, conditions: Conditions) -> Tensor:
             Conditions(joints=_joints(), joint_sigma=0 * NONE.nan_to_num(posinf=1) + 0.02),
         ),
         (
-            Conditions(joints2d=_joints()[..., :2], joint2d_sigma=NONE),
-            Conditions(joints2d=_joints()[..., :2], joint2d_sigma=torch.full((1, 21), 0.02)),
-        ),
-        (
-            Conditions(image=torch.ones(1, 5, 8), image_seen=torch.zeros(1, 5, dtype=torch.bool)),
-            Conditions(image=torch.ones(1, 5, 8), image_seen=torch.ones(1, 5, dtype=torch.bool)),
+            Conditions(joints=_joints(), joint_sigma=NONE, line=torch.zeros(1, 3)),
+            Conditions(joints=_joints(), joint_sigma=torch.full((1, 21), 0.02), line=torch.zeros(1, 3)),
         ),
         (
             Conditions(kept=torch.zeros(1, 208, dtype=torch.bool)),
             Conditions(kept=torch.ones(1, 208, dtype=torch.bool)),
         ),
     ],
-    ids=["3D skeleton", "2D skeleton", "image", "mesh"],
+    ids=["3D skeleton", "2D skeleton", "mesh"],
 )
 def test_masked_is_absent_and_shown_is_not(
     network: GraphDenoiser, masked: Conditions, shown: Conditions
@@ -63,6 +60,27 @@ def test_masked_is_absent_and_shown_is_not(
     absent = _answer(network, Conditions())
     torch.testing.assert_close(_answer(network, masked), absent, atol=1e-6, rtol=0)
     assert (_answer(network, shown) - absent).abs().max() > 1e-4
+
+
+def test_every_word_about_a_picture_is_heard(network: GraphDenoiser) -> None:
+    """The patches, the rotation in the photo, the line of sight, and that joints lie on such lines."""
+    generator = torch.Generator().manual_seed(3)
+    photo = {"image": torch.randn(1, 49, 8, generator=generator), "image_seen": ALL}
+    line, sigma = torch.tensor([[0.0, 0.6, 0.8]]), torch.full((1, 21), 0.02)
+    answers = [
+        _answer(network, conditions)
+        for conditions in (
+            Conditions(),
+            Conditions(line=line),
+            Conditions(**photo),
+            Conditions(**photo | {"image": photo["image"] + 0.5 * torch.randn(1, 49, 8)}),
+            Conditions(**photo, rotation=torch.eye(3)[None]),
+            Conditions(joints=_joints(), joint_sigma=sigma),
+            Conditions(joints=_joints(), joint_sigma=sigma, line=line),
+        )
+    ]
+    for i, one in enumerate(answers):
+        assert all((one - other).abs().max() > 1e-4 for other in answers[:i]), i
 
 
 def test_hidden_joints_say_nothing_whatever_stands_there(network: GraphDenoiser) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -115,17 +117,23 @@ def test_every_weight_has_a_say(template: HandTemplate) -> None:
     """A parameter without a gradient is one that nobody asks."""
     network = small_network(template).requires_grad_(True)
     conditions, evidence = _told(template, 2)
-    more = Conditions(
-        joints=conditions.joints,
-        joint_sigma=conditions.joint_sigma,
-        joints2d=torch.ones(2, 21, 2),
-        joint2d_sigma=torch.full((2, 21), 0.1),
-        image=torch.ones(2, 4, 8),
-        image_seen=torch.ones(2, 4, dtype=torch.bool),
-        kept=torch.ones(2, 208, dtype=torch.bool),
+    of_mesh = replace(conditions, kept=torch.ones(2, 208, dtype=torch.bool))
+    patches = torch.randn(2, 49, 8, generator=torch.Generator().manual_seed(2))
+    seen = torch.arange(49).expand(2, -1) % 2 == 0
+    in_photo = replace(
+        conditions,
+        line=torch.ones(2, 3),
+        image=patches,
+        image_seen=seen,
+        rotation=torch.eye(3).repeat(2, 1, 1),
     )
-    x0 = network(_noise(2), torch.tensor([0.2, 0.6]), network.encode(more, 2), evidence)
-    (x0**2).sum().backward()
+    level = torch.tensor([0.2, 0.6])
+    x0 = network(_noise(2), level, network.encode(of_mesh, 2), evidence)
+    turned = torch.cat([_noise(2), torch.ones(2, 3)], 1)
+    x0_turned = network(turned, level, network.encode(in_photo, 2), network.turned.nothing())
+    guess = network.encoder.read_rotation(patches)
+    spoken = (x0**2).sum() + (x0_turned**2).sum() + (guess.rotation[:, 0] * guess.sigma[:, None]).sum()
+    spoken.backward()
     silent = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
     assert silent == []
 

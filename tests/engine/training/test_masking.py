@@ -22,7 +22,7 @@ from hhmr_engine.training.masking import Masker, MaskSettings
 from tests.engine.small_network import small_network
 
 EVERYTHING = MaskSettings(unconditional=0, mesh=0, finger=0, joint=0, noisy=0, frame=0)
-ALL_KINDS = MaskSettings(unconditional=0.1, mesh=0.4, skeleton2d=0.5, finger=0.5, joint=0.3)
+ALL_KINDS = MaskSettings(unconditional=0.1, mesh=0.4, finger=0.5, joint=0.3)
 COUNT = 24
 
 
@@ -51,8 +51,6 @@ def test_what_is_hidden_carries_no_information(template: HandTemplate, hands: Te
     """Scramble every vertex that neither a seen joint nor a given node depends on: nothing at all changes."""
     told, evidence = _mask(template, ALL_KINDS, hands, seed)
     open_to_joints = torch.isfinite(told.joint_sigma)
-    if told.joint2d_sigma is not None:
-        open_to_joints = open_to_joints | torch.isfinite(told.joint2d_sigma)
     fixed = (open_to_joints.float() @ template.regressor.abs()) > 0
     fixed[:, template.nodes] |= told.kept
     assert (~fixed).sum(1).min() > 100

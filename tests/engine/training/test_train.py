@@ -10,9 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from hhmr_engine.data.hands import StreamSettings
 from hhmr_engine.engine import Engine, Request
+from hhmr_engine.hand.template import load_template
+from hhmr_engine.pictures import PictureSettings
+from hhmr_engine.training.fill_pictures import PictureMaker, fill
+from hhmr_engine.training.seeing import ViewSettings
 from hhmr_engine.training.settings import OptimiserSettings, PathSettings, TrainSettings
 from hhmr_engine.training.train import Trainer, learning_rate, train
+from hhmr_engine.vision.trunks import load_trunk
 from tests.engine.small_network import SMALL
 
 TINY = TrainSettings(
@@ -21,7 +27,9 @@ TINY = TrainSettings(
     network=SMALL,
     path=PathSettings(steps=3, batch=4),
     optimiser=OptimiserSettings(warmup=2),
+    views=ViewSettings(share=0.0),
 )
+SEEN = replace(TINY, batch=6, path=PathSettings(steps=3, batch=9))
 FIVE = {"data", "vertices", "joints", "normals", "edges"}
 
 
@@ -81,6 +89,49 @@ def test_a_resumed_run_is_the_run_itself(
     for name in ("network", "average"):
         ours, theirs = getattr(again, name).state_dict(), getattr(whole, name).state_dict()
         assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dozen pictures; their patches have 640 features."""
+    folder = tmp_path_factory.mktemp("photos")
+    few = PictureSettings(skins=1, backgrounds=2)
+    maker = PictureMaker(load_template(), [], StreamSettings(), load_trunk("hand"), pictures=few)
+    fill(folder, maker, 1, 12, 12)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["view", "picture"])
+def test_hands_before_cameras_are_learnt_and_resumed(kind: str, photos: Path, tmp_path: Path) -> None:
+    """2D skeletons, or photos with and without them: all losses are there, and a stopped run goes on."""
+    network = replace(SMALL, image_features=640, dropout=0.1)
+    views = ViewSettings(share=1.0, pictures=0.0 if kind == "view" else 1.0)
+    settings = replace(SEEN, network=network, views=views)
+    trainer = Trainer(settings, None, pictures=photos)
+    trainer.step()
+    trainer.save(tmp_path)
+    terms = [trainer.step() for _ in range(5)]
+    early = {kind, f"{kind}_turn"} | ({"guess"} if kind == "picture" else set())
+    assert [set(t) for t in terms] == [early] * 2 + [{kind, f"{kind}_turn"}] * 3
+    assert all(math.isfinite(value) for step in terms for value in step.values())
+    again = Trainer(settings, None, pictures=photos)
+    again.resume(tmp_path)
+    assert [again.step() for _ in range(5)] == terms
+
+
+def test_a_network_learns_a_hand_before_a_camera(tmp_path: Path) -> None:
+    """Over 150 steps on one batch of views the loss falls."""
+    settings = replace(
+        TINY,
+        path=PathSettings(steps=150, batch=60, rate=3e-3),
+        optimiser=OptimiserSettings(warmup=5),
+        views=ViewSettings(share=1.0),
+    )
+    trainer = Trainer(settings, None)
+    kept = trainer.batches.views(20, trainer.generator)
+    trainer.batches.views = lambda size, generator: kept  # type: ignore[method-assign]
+    losses = [trainer.step()["view"] for _ in range(150)]
+    assert sum(losses[-30:]) < 0.8 * sum(losses[:30])
 
 
 def test_another_network_cannot_resume_it(run: tuple[Trainer, list[dict[str, float]], Path]) -> None:
