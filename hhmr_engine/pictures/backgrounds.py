@@ -14,7 +14,7 @@ from .noise import power_noise
 SIDE = 320  # pixels of a background that pictures are cut from
 
 
-def background(dice: Dice, clutter: list[Tensor] | None = None) -> Tensor:
+def background(dice: Dice, clutter: list[Tensor]) -> Tensor:
     """One background [SIDE,SIDE,3] of display values in [0,1].
 
     `clutter`: pictures [h,w,4] with their coverage, to be strewn about.
@@ -34,7 +34,7 @@ def background(dice: Dice, clutter: list[Tensor] | None = None) -> Tensor:
     if kind >= 3 or dice.number() < 0.3:
         for _ in range(dice.choose(22) + 2):
             _shape(picture, dice)
-    for thing in clutter or []:
+    for thing in clutter:
         _paste(picture, thing, dice)
     picture = picture.clamp_(0, 1)
     if dice.number() < 0.65:  # out of focus

@@ -45,6 +45,7 @@ def full_picture(
 
     size: width and height in pixels. share: the hands' sizes in parts of their column, which is the picture's
     n-th part or its height, whichever is less. Hands stand beside each other in any order.
+    A drawer with settings.other_hand = 0 shows no hands but these.
     """
     if len(sides) != len(vertices) or set(sides) - {"left", "right"}:
         raise ValueError("sides must say 'left' or 'right' of every hand.")

@@ -28,6 +28,7 @@ class PictureSettings:
     side_shares: tuple[float, ...] = (0.45, 0.2, 0.2, 0.15)
     held: float = 0.2
     occluder: float = 0.22
+    other_hand: float = 0.2  # of backgrounds
     shadow: float = 0.5  # of the hand on the background
     motion: float = 0.12
     compressed: float = 0.4
@@ -75,6 +76,9 @@ class HandPictures:
         self.drawn = self.shown = self.renewals = 0
         self.grain = Grain(self._dice(1))
         self.skins = torch.stack([self._person(n) for n in range(self.settings.skins)])
+        # Hands in backgrounds are always of the first people: pools then only depend on how much was drawn.
+        self._others = self.skins[:6].clone()
+        self._plain = torch.full((1, 8, 8, 3), 128, dtype=torch.uint8, device=self.device)
         self.backgrounds = torch.stack([self._background(n) for n in range(self.settings.backgrounds)])
 
     def draw(self, vertices: Tensor, seed: int | None = None) -> Pictures:
@@ -185,7 +189,21 @@ class HandPictures:
         return self.stage.skin.person(self._dice(3, number))
 
     def _background(self, number: int) -> Tensor:
-        return (background(self._dice(4, number)) * 255).to(torch.uint8)
+        dice = self._dice(4, number)
+        clutter = [self._other_hand(dice)] if dice.number() < self.settings.other_hand else []
+        return (background(dice, clutter) * 255).to(torch.uint8)
+
+    def _other_hand(self, dice: Dice) -> Tensor:
+        """A hand that the picture is not of, as a thing among others [160,160,4], its coverage last."""
+        t = self.stage.template
+        amount = dice.normal(len(t.basis)) * t.basis_variance.sqrt()
+        vertices = (t.basis_mean + torch.tensordot(amount, t.basis, 1))[None]
+        view = random_views(self.stage.regressor @ vertices, UNIT, self.settings.framing, dice)
+        view, plain = _rows(view, torch.zeros(1, dtype=torch.long, device=self.device), 160), self._plain
+        cast = self.stage.cast(vertices, view, (len(self._others), 1), (0.0, 0.0), dice)
+        layer = self.stage.shoot(cast, view, random_lights(1, dice), self._others, plain, 160, 160)
+        colour = layer.colour[0] / layer.coverage[0, ..., None].clamp_min(1e-3)
+        return torch.cat([colour, layer.coverage[0, ..., None]], 2)
 
     def _dice(self, *purpose: int) -> Dice:
         return Dice(self.seed, *purpose, device=self.device)

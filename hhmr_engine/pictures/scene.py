@@ -55,10 +55,8 @@ class Stage:
         self.body = Body(template, device)
         self.shapes = Shapes(device)
         self.skin = Skin(template, self.body)
-        tensors = template.torch(device)
-        self.regressor: Tensor = tensors.regressor
-        self.nodes: Tensor = tensors.nodes
-        self.decoder: Tensor = tensors.decoder
+        self.template = template.torch(device)
+        self.regressor: Tensor = self.template.regressor
         first = self.body.points
         self.faces = torch.cat(
             [self.body.faces, self.shapes.faces + first, self.shapes.faces + first + POINTS]
@@ -97,11 +95,11 @@ class Stage:
 
     def light(self, cast: Cast, view: View, lights: Lights) -> Tensor:
         """Light [B,P,4] at all points, with creases and shadows."""
-        size = self.decoder.shape[0]
-        nodes = cast.points[:, self.nodes]
-        node_open = openness(nodes, cast.normals[:, self.nodes], view.scale)
+        size = self.template.decoder.shape[0]
+        nodes = cast.points[:, self.template.nodes]
+        node_open = openness(nodes, cast.normals[:, self.template.nodes], view.scale)
         opened = torch.ones_like(cast.points[..., 0])
-        opened[:, :size] = (node_open @ self.decoder.T).clamp(0, 1)
+        opened[:, :size] = (node_open @ self.template.decoder.T).clamp(0, 1)
         shadow = shadows(cast.points, lights.key, nodes.mean(1))
         return illuminate(cast.normals, opened, shadow, lights)
 
