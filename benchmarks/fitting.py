@@ -55,7 +55,15 @@ class Ours:
     spread: Spread
 
 
-Line = tuple[str, str, float, float, float, bool | None]  # what, wanted, ours, baseline, ratio, holds
+@dataclass(frozen=True)
+class Line:
+    """A figure of ours, beside the fit's where there is such a thing."""
+
+    what: str
+    own: float
+    theirs: float = math.nan
+    wanted: str = ""
+    holds: bool | None = None
 
 
 def main() -> None:
@@ -87,7 +95,7 @@ def main() -> None:
         if hidden != "fingers" and arguments.lbfgs:
             lines += of_lbfgs(fit, hands.first(arguments.lbfgs))
         parts.append(f"#### {NAMES[kind, hidden]}\n\n{as_table(lines)}")
-        report[f"{kind}, {hidden}"] = {what: (own, theirs) for what, _, own, theirs, _, _ in lines}
+        report[f"{kind}, {hidden}"] = {line.what: (line.own, line.theirs) for line in lines}
     about = engine.info()["weights_sha256"] if arguments.method == "network" else "no weights"
     head = (
         f"Method {arguments.method} (`{about}`), {time.strftime('%Y-%m-%d')}, {arguments.threads} thread(s)."
@@ -139,97 +147,81 @@ def of_engine(engine: Engine, hands: SeenHands, method: str, samples: int) -> Ou
 
 
 def rows(ours: Ours, baseline: Baseline, bound: float | None) -> list[Line]:
+    """bound: of the ratio to the fit; without one nothing is asked of these hands."""
     own = {name: float(values.mean()) for name, values in ours.errors.items()}
-    beside = (
-        ("the best of 4 restarts by cost", baseline.chosen, bound),
-        ("one restart", baseline.single, ONE_RESTART if bound else None),
-    )
-    lines: list[Line] = []
-    for which, theirs, limit in beside:
-        for name, what in (("first", "the first by score"), ("mean", f"the mean of {HYPOTHESES}")):
-            off = ratio_error(tuple(ours.errors[name]), tuple(theirs))
-            ratio = own[name] / float(theirs.mean())
-            text = f"MPVPE of {what}, mm, against {which} (ratio +- {off:.3f})"
-            wanted = f"<= {limit:.2f}" if limit else ""
-            holds = ratio <= limit if limit else None
-            lines.append((text, wanted, own[name], float(theirs.mean()), ratio, holds))
-    start = float(baseline.start.mean())
-    lines += [
-        _beside("the first by score against the restart whose start fits best", own["first"], start),
-        _beside("MPJPE of the first by score, mm", own["first_joints"], float(baseline.joints.mean())),
-        _beside(f"MPJPE of the mean of {HYPOTHESES}, mm", own["mean_joints"], float(baseline.joints.mean())),
-        _alone("PA-MPVPE of the first by score, mm", own["aligned"]),
-        _beside(
-            f"MPVPE of the best of {HYPOTHESES} (of 4 restarts), mm", own["best"], float(baseline.best.mean())
-        ),
-        _alone("MPVPE of one draw, mm", own["one"]),
-    ]
+    start, joints, best = (float(v.mean()) for v in (baseline.start, baseline.joints, baseline.best))
     share = own["best"] / own["one"]
-    lines.append(
-        (
-            f"best of {HYPOTHESES} / one",
-            f"<= {BEST_OF}" if bound else "",
-            share,
-            math.nan,
-            math.nan,
-            share <= BEST_OF if bound else None,
-        )
-    )
-    for name, what in (
-        ("depth", "joints' depth from the wrist"),
-        ("all", "all coordinates of the joints"),
-        ("hidden_depth", "depth of hidden joints from the wrist"),
+    return [
+        *against_the_fit(ours, baseline, bound),
+        Line("the first by score against the restart whose start fits best", own["first"], start),
+        Line("MPJPE of the first by score, mm", own["first_joints"], joints),
+        Line(f"MPJPE of the mean of {HYPOTHESES}, mm", own["mean_joints"], joints),
+        Line("PA-MPVPE of the first by score, mm", own["aligned"]),
+        Line("MPVPE of one draw, mm", own["one"]),
+        Line(f"MPVPE of the best of {HYPOTHESES} (of 4 restarts), mm", own["best"], best),
+        asked(f"best of {HYPOTHESES} / one", share, f"<= {BEST_OF}", share <= BEST_OF, bound),
+        *coverages(ours.spread, bound),
+        Line("off the given joints, % of hand size (the noise is 1.9)", own["residual"]),
+        Line("s a hand", own["seconds"], baseline.seconds),
+    ]
+
+
+def against_the_fit(ours: Ours, baseline: Baseline, bound: float | None) -> list[Line]:
+    lines = []
+    for which, theirs, limit in (
+        ("the best of 4 restarts by cost", baseline.chosen, bound),
+        ("one restart", baseline.single, ONE_RESTART),
     ):
-        value = getattr(ours.spread, name)
-        if not math.isnan(value):
-            low, high = COVERED
-            holds = low <= value <= high if name == "depth" and bound else None
-            text = f"{what}: truth inside the central 90 % of {DRAWS}, %"
-            lines.append(
-                (
-                    text,
-                    f"{low:g} to {high:g}" if name == "depth" and bound else "",
-                    value,
-                    math.nan,
-                    math.nan,
-                    holds,
-                )
-            )
-    lines.append(_alone("off the given joints, % of hand size (the noise is 1.9)", own["residual"]))
-    lines.append(_beside("s a hand", own["seconds"], baseline.seconds))
+        for name, what in (("first", "the first by score"), ("mean", f"the mean of {HYPOTHESES}")):
+            own, other = float(ours.errors[name].mean()), float(theirs.mean())
+            off = ratio_error(tuple(ours.errors[name]), tuple(theirs))
+            text = f"MPVPE of {what}, mm, against {which} (ratio +- {off:.3f})"
+            limit = limit or math.nan
+            lines.append(asked(text, own, f"ratio <= {limit:.2f}", own / other <= limit, bound, other))
     return lines
+
+
+def coverages(spread: Spread, bound: float | None) -> list[Line]:
+    low, high = COVERED
+    inside = f"truth inside the central 90 % of {DRAWS}, %"
+    wanted, holds = f"{low:g} to {high:g}", low <= spread.depth <= high
+    lines = [
+        asked(f"joints' depth from the wrist: {inside}", spread.depth, wanted, holds, bound),
+        Line(f"all coordinates of the joints: {inside}", spread.all),
+    ]
+    if not math.isnan(spread.hidden_depth):
+        lines.append(Line(f"hidden joints' depth from the wrist: {inside}", spread.hidden_depth))
+    return lines
+
+
+def asked(
+    what: str, own: float, wanted: str, holds: bool, bound: float | None, theirs: float = math.nan
+) -> Line:
+    """A figure with what is wanted of it, where anything is."""
+    return Line(what, own, theirs) if bound is None else Line(what, own, theirs, wanted, holds)
 
 
 def of_lbfgs(fit: SkinnedFit, hands: SeenHands) -> list[Line]:
     """Torch's L-BFGS beside the solver that is used: the same cost, the same error?"""
     used, other = of_baseline(fit, hands), of_baseline(fit, hands, "lbfgs")
-    what = f"the fit by Levenberg-Marquardt beside torch's L-BFGS, {len(hands)} hands"
+    what = f"the fit by Levenberg-Marquardt, beside it by L-BFGS, {len(hands)} hands"
+    lower = used.cost <= 1.001 * other.cost
     return [
-        (
-            f"{what}: MAP cost",
-            "<= 1",
-            used.cost,
-            other.cost,
-            used.cost / other.cost,
-            used.cost <= 1.001 * other.cost,
-        ),
-        _beside(f"{what}: MPVPE, mm", float(used.chosen.mean()), float(other.chosen.mean())),
-        _beside(f"{what}: s a hand", used.seconds, other.seconds),
+        Line(f"{what}: MAP cost", used.cost, other.cost, "no higher", lower),
+        Line(f"{what}: MPVPE, mm", float(used.chosen.mean()), float(other.chosen.mean())),
+        Line(f"{what}: s a hand", used.seconds, other.seconds),
     ]
-
-
-def _beside(what: str, own: float, theirs: float) -> Line:
-    return (what, "", own, theirs, own / theirs, None)
-
-
-def _alone(what: str, own: float) -> Line:
-    return (what, "", own, math.nan, math.nan, None)
 
 
 def as_table(lines: list[Line]) -> str:
     cells = [
-        (what, wanted, *map(number, values), {True: "yes", False: "**no**", None: ""}[holds])
-        for what, wanted, *values, holds in lines
+        (
+            line.what,
+            line.wanted,
+            *map(number, (line.own, line.theirs, line.own / line.theirs)),
+            {True: "yes", False: "**no**", None: ""}[line.holds],
+        )
+        for line in lines
     ]
     return table(("", "wanted", "ours", "fit of the skinned hand", "ratio", "holds"), cells)
 

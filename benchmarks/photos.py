@@ -80,7 +80,8 @@ def main() -> None:
 
     engine = Engine(weights=arguments.weights, threads=arguments.threads)
     photos = pictures_below(arguments.data / "photos")
-    seen = [look(engine, *photo, arguments.method) for photo in tqdm(photos, unit="photo", disable=None)]
+    bar = tqdm(photos, unit="photo", disable=None)
+    seen = [look(engine, arguments.method, name, pixels, mirrored) for name, pixels, mirrored in bar]
     if arguments.sheet:
         save_sheet(seen, arguments.sheet)
     fit = AdamFit(engine.arrays, load_poses(engine.arrays, arguments.data, data_cache()))
@@ -118,7 +119,7 @@ def pictures_below(folder: Path) -> list[tuple[str, np.ndarray, bool]]:
     ]
 
 
-def look(engine: Engine, name: str, pixels: np.ndarray, mirrored: bool, method: str) -> Seen:
+def look(engine: Engine, method: str, name: str, pixels: np.ndarray, mirrored: bool) -> Seen:
     request = Request("reconstruct", photo=pixels, side="auto", count=HYPOTHESES, method=method)
     try:
         return Seen(name, pixels, mirrored, engine.run(request))

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from hhmr_engine.engine import DEFAULT_WEIGHTS, Engine, Hypotheses, Request
 from hhmr_engine.evaluation.fitting2d import camera_errors
 from hhmr_engine.evaluation.metrics import average_pairwise_distance
-from hhmr_engine.evaluation.pictured import CAMERA, columns, errors
+from hhmr_engine.evaluation.pictured import CAMERA, Errors, columns, errors
 from hhmr_engine.evaluation.rendered import COUNT, Render, rendered_hands
 from hhmr_engine.evaluation.report import number, table, write_between
 from hhmr_engine.training.train import data_cache
@@ -55,7 +55,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--weights", type=Path, default=DEFAULT_WEIGHTS, help="default: those that ship")
     parser.add_argument("--data", type=Path, required=True, help="folder that holds poses/")
-    parser.add_argument("--method", choices=("network", "gaussian"), default="network")
     parser.add_argument("--count", type=int, default=COUNT, help="renders; fewer: to try, not to quote")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("out/pictures.json"))
@@ -63,10 +62,11 @@ def main() -> None:
     arguments = parser.parse_args()
 
     engine = Engine(weights=arguments.weights, threads=arguments.threads)
+    engine.network()
     renders = rendered_hands(engine.arrays, arguments.data, data_cache(), arguments.count)
 
     def ask(render: Render, **changes: bool | str) -> Hypotheses:
-        request = {"method": arguments.method, "count": HYPOTHESES, "seed": SEED, "diverse": False, **changes}
+        request = {"count": HYPOTHESES, "seed": SEED, "diverse": False, **changes}
         return engine.run(request_of(render, **request))
 
     measured = {
@@ -78,10 +78,9 @@ def main() -> None:
         for name, options in VARIANTS.items()
     }
     halves = [half(ask, plain, covered) for plain, covered in tqdm(renders, desc="covered", disable=None)]
-    about = engine.info()["weights_sha256"] if arguments.method == "network" else "no weights"
     head = (
-        f"Method {arguments.method} (`{about}`), {time.strftime('%Y-%m-%d')}. {len(renders)} renders,"
-        f" {HYPOTHESES} hypotheses each."
+        f"Weights `{engine.info()['weights_sha256']}`, {time.strftime('%Y-%m-%d')}. {len(renders)} renders,"
+        f" {HYPOTHESES} hypotheses each; of the first by score where nothing else is said."
     )
     text = f"{head}\n\n{what_each_is_worth(measured)}\n\n{occlusion(halves)}"
     print(text)
@@ -98,19 +97,19 @@ def request_of(render: Render, **options: object) -> Request:
     return Request("reconstruct", **{**given, **skeleton, **options})  # type: ignore[arg-type]
 
 
-def judged(found: Hypotheses, render: Render) -> object:
+def judged(found: Hypotheses, render: Render) -> Errors:
     return errors(found, render.vertices, render.joints, render.joints2d, render.hand_size)
 
 
 def half(ask: Ask, plain: Render, covered: Render) -> Half:
     """Errors are taken after place and size of the joints that both show; so is the variety."""
     seen = covered.visible
-    truth = render_joints = plain.joints[seen]
+    truth = plain.joints[seen]
     result = {}
     for name, render in (("whole", plain), ("covered", covered)):
         found = ask(render)
         own = (found.joints * CAMERA)[:, seen]
-        result[name] = 1e3 * float(camera_errors(own, own, truth, render_joints)[1].mean())
+        result[name] = 1e3 * float(camera_errors(own, own, truth, truth)[1].mean())
         result[f"crossing_{name}"] = float(found.self_intersection.mean())
     joints = 1e3 * found.joints
     middle = joints[:, seen].mean(1)
