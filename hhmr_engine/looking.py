@@ -17,8 +17,7 @@ from .vision.photo import Photo
 # jittered crops of the photo say of them.
 NOISE = 0.015
 LEAST_NOISE = 0.2  # of that: no joint is known better
-# The landmark network's wrist and thumb CMC are not quite ours: by about this on the fitted photos.
-ELSEWHERE, ELSEWHERE_BY = (0, 1), 0.035
+UNSURE = (0, 1)  # wrist and thumb CMC, which the landmark network finds worse than the others
 MIN_JOINTS = 4
 MOST_HANDS = 8
 NEAR = 4.0  # sizes of the hand: no nearer is one held to a camera of which nothing is known
@@ -38,6 +37,7 @@ class Found:
     photo: Photo | None
     crop: Crop | None
     hands: int | None
+    landmarks: bool = False  # the joints are the landmark network's, which are not quite ours
 
     @property
     def box(self) -> np.ndarray:
@@ -100,6 +100,7 @@ def look(request: Request, device: str = "cpu") -> Found:
         photo=photo,
         crop=crop,
         hands=hands,
+        landmarks=request.joints2d is None,
     )
 
 
@@ -124,7 +125,7 @@ def _joints(request: Request, hand: HandInPhoto | None) -> tuple[np.ndarray, np.
         sigma2d = np.asarray(request.sigma2d, np.float64)
     elif request.joints2d is None and hand is not None:
         sigma2d = np.hypot(hand.sigma2d, noise)
-        sigma2d[list(ELSEWHERE)] = np.hypot(sigma2d[list(ELSEWHERE)], ELSEWHERE_BY / NOISE * noise)
+        sigma2d[list(UNSURE)] *= 1.5
     sigma2d = np.where(known, np.maximum(sigma2d, LEAST_NOISE * noise), np.inf)
     return np.where(known[:, None], joints2d, np.nan), sigma2d
 

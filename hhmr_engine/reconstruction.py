@@ -23,6 +23,7 @@ from .selection import choose, score
 from .sighting import Appearance, Sighting, sight
 from .view import JointCamera, View, project
 from .vision.crop import Crop, cut
+from .vision.meaning import landmark_mixing
 from .vision.networks import HAND_SIDE
 from .vision.photo import Photo
 from .vision.trunks import load_trunk
@@ -44,6 +45,8 @@ def reconstruct(engine: Engine, request: Request, on_step: OnStep | None) -> Hyp
     check(request, len(engine.arrays.vertices))
     found = look(request, str(engine.device))
     sides = ("right", "left") if found.side == AUTO else (found.side,)
+    if found.landmarks:
+        found = _as_our_joints(engine, found)
     choices = {side: _sighting(engine, request, replace(found, side=side)) for side in sides}
     side = min(choices, key=lambda s: choices[s].energy)
     sampler = PictureSampler(engine, request, choices[side])
@@ -51,14 +54,33 @@ def reconstruct(engine: Engine, request: Request, on_step: OnStep | None) -> Hyp
     return _finish(engine, request, replace(found, side=side), sampler, *sampler.draw(pool, on_step), started)
 
 
+def _as_our_joints(engine: Engine, found: Found) -> Found:
+    """The landmark network's joints, each moved by how far it lies from ours on the likeliest hand."""
+    right = found.mirrored() if found.side == "left" else found
+    target, sigma = _tangents(right, engine.device)
+    prior = engine.prior.widened(TURN_DEVIATION, TURN)
+    mixing = torch.from_numpy(landmark_mixing()).to(engine.device)
+    theirs, ours = JointCamera(engine.template, prior, mixing), JointCamera(engine.template, prior)
+    likeliest = sight(theirs, target, sigma, None, True)
+    view, u = likeliest.views[:1], likeliest.u[:1]
+    apart = project(view.place(ours.joints(u))) - project(view.place(theirs.joints(u)))
+    moved = replace(right, joints2d=right.joints2d + apart[0].double().cpu().numpy() * right.camera[0])
+    return moved.mirrored() if found.side == "left" else moved
+
+
+def _tangents(found: Found, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Joints [21,2] in image coordinates and their noise [21]."""
+    focal, *centre = found.camera
+    target = torch.from_numpy(((found.joints2d - centre) / focal).astype(np.float32))
+    return target.to(device), torch.from_numpy((found.sigma2d / focal).astype(np.float32)).to(device)
+
+
 def _sighting(engine: Engine, request: Request, found: Found) -> Sighting:
     """What the picture tells of a right hand."""
     if found.side == "left":
         found = found.mirrored()
-    focal, *centre = found.camera
     camera = JointCamera(engine.template, engine.prior.widened(TURN_DEVIATION, TURN))
-    target = torch.from_numpy(((found.joints2d - centre) / focal).astype(np.float32)).to(engine.device)
-    sigma = torch.from_numpy((found.sigma2d / focal).astype(np.float32)).to(engine.device)
+    target, sigma = _tangents(found, engine.device)
     appearance = None
     if request.image and found.photo is not None and found.crop is not None and request.method == "network":
         appearance = _appearance(

@@ -72,10 +72,15 @@ class JointCamera:
     are those of a prior of the hand and, last, of a small rotation of it in its own palm frame.
     """
 
-    def __init__(self, template: HandTemplate, prior: GaussianPrior) -> None:
-        """template as tensors; prior: that of the hand's nodes, widened by three for the rotation."""
+    def __init__(self, template: HandTemplate, prior: GaussianPrior, mixing: Tensor | None = None) -> None:
+        """template as tensors; prior: that of the hand's nodes, widened by three for the rotation.
+
+        mixing [21,21]: points in terms of the joints, where a picture shows others than them.
+        """
         self.prior = prior
         rows = template.regressor @ template.decoder
+        if mixing is not None:
+            rows = mixing @ rows
         scaled, self.turn = prior.scaled[:-3, :-3], float(prior.variance[-1]) ** 0.5
         self.mean = rows @ prior.mean[:-3].reshape(-1, 3)  # [21,3]
         self.modes = torch.einsum("mn,rnc->mcr", rows, scaled.unflatten(1, (-1, 3)))  # [21,3,R]

@@ -14,6 +14,7 @@ from ..diffusion.gaussian import Evidence
 from ..model.conditions import Conditions
 from ..model.image import mask_patches
 from ..view import View
+from ..vision.meaning import landmark_mixing
 from .masking import Masker
 from .seeing import Seen, Viewer
 
@@ -46,6 +47,7 @@ class Batches:
         self, stream: HandStream, masker: Masker, viewer: Viewer, pictures: PictureCache | None
     ) -> None:
         self.stream, self.masker, self.viewer, self.cache = stream, masker, viewer, pictures
+        self.mixing = torch.from_numpy(landmark_mixing())
 
     def joints(self, size: int, generator: torch.Generator, meshes: bool = False) -> Batch:
         """In a frame that is known; with `meshes` also all their vertices."""
@@ -103,7 +105,8 @@ class Batches:
         low, high = PICTURE_NOISE
         own = size * (low + (high - low) * torch.rand(count, 1, generator=generator))
         found = (torch.rand(count, 1, generator=generator) < 0.5) & (batch.presence[:, None] > 0.5)
-        target = torch.where(found[..., None], normalised(batch.found2d), made)
+        landmarks = normalised(batch.found2d) + exact - self.mixing @ exact
+        target = torch.where(found[..., None], landmarks, made)
         return target, torch.where(found, own, noise)
 
 
