@@ -1,4 +1,4 @@
-"""From pictures to hands through the engine's door: 2D skeletons, photos, sides, sizes, and what is refused."""
+"""From pictures to hands through the engine: 2D skeletons, photos, sides, sizes, what is refused."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -107,7 +107,7 @@ def test_no_size_and_no_lens_are_needed(engine: Engine, hands) -> None:
 
 
 def test_photos(engine: Engine, data_root: Path) -> None:
-    """Real photos, and mirrored: hands on the joints that are found; with the photo's look and without."""
+    """Real photos, and mirrored: hands on the joints that are found, with the photo's look and without."""
     photos = sorted(path for path in (data_root / "photos").rglob("*.*") if path.suffix.lower() in PICTURES)
     for path in photos[::8]:
         pixels = open_photo(path).pixels
@@ -123,26 +123,26 @@ def test_photos(engine: Engine, data_root: Path) -> None:
 
 
 BAD = {
-    "two kinds": (dict(joints=np.zeros((21, 3), np.float32)), "no_condition", "Joints were given"),
-    "nothing": (dict(joints2d=None), "no_condition", "No photo"),
-    "three joints": (dict(joints2d="three"), "degenerate", "Only 3 joints"),
-    "one point": (dict(joints2d=np.ones((21, 2), np.float32)), "degenerate", "one point"),
-    "no width": (dict(size=np.array([0, 4], np.float32)), "bad_request", "no width"),
-    "noise": (dict(sigma2d=np.zeros(21, np.float32)), "bad_request", "not above 0"),
-    "shape": (dict(joints2d=np.zeros((20, 2), np.float32)), "bad_request", "21x2"),
-    "far": (dict(joints2d=np.full((21, 2), 1e9, np.float32)), "bad_joints", "far outside"),
-    "lens": (dict(focal=-1.0), "bad_request", "focal length"),
-    "guidance": (dict(guidance="x0"), "bad_request", "no guidance through"),
-    "task": (dict(task="generate"), "bad_request", "takes no picture"),
-    "photo": (dict(photo=np.zeros((4, 4), np.uint8)), "bad_picture", "height x width x 3"),
-    "dot": (dict(photo=np.zeros((1, 1, 3), np.uint8)), "bad_picture", "1 x 1"),
-    "no hand": (dict(photo=np.full((300, 400, 3), 128, np.uint8), joints2d=None), "no_hand", "No hand"),
+    "two kinds": ({"joints": np.zeros((21, 3), np.float32)}, "no_condition", "Joints were given"),
+    "nothing": ({"joints2d": None}, "no_condition", "No photo"),
+    "three joints": ({"joints2d": "three"}, "degenerate", "Only 3 joints"),
+    "one point": ({"joints2d": np.ones((21, 2), np.float32)}, "degenerate", "one point"),
+    "no width": ({"size": np.array([0, 4], np.float32)}, "bad_request", "no width"),
+    "noise": ({"sigma2d": np.zeros(21, np.float32)}, "bad_request", "not above 0"),
+    "shape": ({"joints2d": np.zeros((20, 2), np.float32)}, "bad_request", "21x2"),
+    "far": ({"joints2d": np.full((21, 2), 1e9, np.float32)}, "bad_joints", "far outside"),
+    "lens": ({"focal": -1.0}, "bad_request", "focal length"),
+    "guidance": ({"guidance": "x0"}, "bad_request", "no guidance through"),
+    "task": ({"task": "generate"}, "bad_request", "takes no picture"),
+    "photo": ({"photo": np.zeros((4, 4), np.uint8)}, "bad_picture", "height x width x 3"),
+    "dot": ({"photo": np.zeros((1, 1, 3), np.uint8)}, "bad_picture", "1 x 1"),
+    "no hand": ({"photo": np.full((300, 400, 3), 128, np.uint8), "joints2d": None}, "no_hand", "No hand"),
     "box": (
-        dict(
-            photo=np.full((300, 400, 3), 128, np.uint8),
-            joints2d=None,
-            box=np.array([900, 0, 9, 9], np.float32),
-        ),
+        {
+            "photo": np.full((300, 400, 3), 128, np.uint8),
+            "joints2d": None,
+            "box": np.array([900, 0, 9, 9], np.float32),
+        },
         "no_hand",
         "outside the photo",
     ),
