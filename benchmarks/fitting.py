@@ -209,6 +209,7 @@ def of_lbfgs(fit: SkinnedFit, hands: SeenHands) -> list[Line]:
     return [
         Line(f"{what}: MAP cost", used.cost, other.cost, "no higher", lower),
         Line(f"{what}: MPVPE, mm", float(used.chosen.mean()), float(other.chosen.mean())),
+        Line(f"{what}: MPVPE of one restart, mm", float(used.single.mean()), float(other.single.mean())),
         Line(f"{what}: s a hand", used.seconds, other.seconds),
     ]
 

@@ -82,7 +82,12 @@ def fit_skinned(
 
 
 def levenberg_marquardt(
-    residuals: Residuals, start: Tensor, goal: Tensor, free: Tensor, rounds: int = ROUNDS
+    residuals: Residuals,
+    start: Tensor,
+    goal: Tensor,
+    free: Tensor,
+    rounds: int = ROUNDS,
+    settled_at: float = SETTLED,
 ) -> tuple[Tensor, Tensor]:
     """Least squares from `start` [n,P] over the parameters `free` [F] (columns), every row by itself.
 
@@ -104,7 +109,7 @@ def levenberg_marquardt(
         tried = p.index_add(1, free, step, alpha=-1)
         found = (residuals(tried, aim) ** 2).sum(1)
         better = found < cost[rows]
-        settled = (found - cost[rows]).abs() < SETTLED * cost[rows]
+        settled = (found - cost[rows]).abs() < settled_at * cost[rows]
         parameters[rows] = torch.where(better[:, None], tried, p)
         cost[rows] = torch.where(better, found, cost[rows])
         damping[rows] = torch.where(better, damping[rows] * 0.2, damping[rows] * 8).clamp(1e-6, 1e3)
