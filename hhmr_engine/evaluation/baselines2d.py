@@ -89,7 +89,7 @@ class SkinnedFit:
     def fit(self, hands: SeenHands, solver: str = "lm") -> Fits:
         """solver "lm": Levenberg-Marquardt over all at once, or torch's "lbfgs" with a strong Wolfe search.
 
-        The first ends no higher on any hand, in a thirtieth of the time (docs/results.md).
+        The first ended no higher on any of 60 tuning hands, in a thirtieth of the time (docs/results.md).
         """
         count = self.settings.restarts
         views = self.views(hands)
