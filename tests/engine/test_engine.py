@@ -326,6 +326,7 @@ def _with(array: np.ndarray, where: object, value: float) -> np.ndarray:
 
 LINE = np.linspace(0, 0.2, 21, dtype=np.float32)[:, None] * np.array([1, 0, 0], np.float32)
 NOISE = np.random.default_rng(0).normal(0, 0.1, (21, 3)).astype(np.float32)
+PICTURE: dict[str, object] = {"task": "reconstruct", "joints": None, "vertices": None, "side": "auto"}
 WRONG: list[tuple[str, str, dict[str, object]]] = [
     ("an unknown task", "bad_request", {"task": "fly"}),
     ("an unknown side", "bad_request", {"side": "middle"}),
@@ -340,6 +341,8 @@ WRONG: list[tuple[str, str, dict[str, object]]] = [
     ("a condition that weighs less than nothing", "bad_request", {"condition_weight": -0.5}),
     ("a negative seed", "bad_request", {"seed": -1}),
     ("a huge seed", "bad_request", {"seed": 2**31}),
+    ("a dot for a picture", "bad_picture", PICTURE | {"photo": np.zeros((1, 1, 3), np.uint8)}),
+    ("a picture of nothing", "no_hand", PICTURE | {"photo": np.full((200, 300, 3), 90, np.uint8)}),
     ("noise that is none", "bad_request", {"rho": float("nan")}),
     ("negative noise", "bad_request", {"rho": -1.0}),
     ("endless noise", "bad_request", {"rho": float("inf")}),
