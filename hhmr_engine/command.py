@@ -45,7 +45,7 @@ def make_engine(args: argparse.Namespace) -> Engine:
     check_template(args.template)
     from .engine import Engine
 
-    return Engine(device=args.device, weights=args.weights, threads=args.threads, template=args.template)
+    return Engine(args.device, args.weights, args.threads, args.template, args.trunk)
 
 
 def check_template(path: Path | None) -> None:

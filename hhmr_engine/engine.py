@@ -32,6 +32,7 @@ from .version import VERSION
 
 if TYPE_CHECKING:
     from .foreign import ForeignHand
+    from .vision.trunks import Trunk
 
 __all__ = ["Cancelled", "Engine", "Hypotheses", "Request", "RequestError"]
 
@@ -52,8 +53,9 @@ class Engine:
         weights: Path | None = None,
         threads: int | None = None,
         template: Path | None = None,
+        trunk: Path | None = None,
     ) -> None:
-        """weights, template None: those that ship. threads None: torch's own choice.
+        """weights, template None: those that ship. threads None: torch's own choice. trunk: of a ResNet-50.
 
         ValueError for a bad device or template.
         """
@@ -69,6 +71,8 @@ class Engine:
         self.template = self.arrays.torch(self.device)
         self.prior = node_prior(self.template)
         self.intersection = SelfIntersection(self.arrays.faces, self.arrays.weights, np.array(PARENTS))
+        self._trunk_file = trunk
+        self._trunk: Trunk | None = None
         self._network: tuple[GraphDenoiser, Schedule] | None = None
 
     def info(self) -> dict[str, object]:
@@ -138,6 +142,20 @@ class Engine:
                 raise RequestError(code, f"The weights can't be used: {exc}") from exc
             self._network = model.to(self.device), schedule
         return self._network
+
+    def trunk(self) -> Trunk:
+        """What the weights look at photos through; RequestError when it is a ResNet-50 that is not there."""
+        if self._trunk is None:
+            from .vision.trunks import HandTrunk, load_trunk
+
+            name = "hand" if self.network()[0].settings.image_features == HandTrunk.width else "resnet50"
+            try:
+                self._trunk = load_trunk(name, self._trunk_file, str(self.device))
+            except (ValueError, OSError) as exc:
+                raise RequestError(
+                    "bad_weights", f"The photo can't be looked at: {exc}", "Or leave its look out."
+                ) from exc
+        return self._trunk
 
     def observe(self, request: Request, flip: np.ndarray) -> Observation:
         """What a request says of the hand, `flip` [3] making it a right one; RequestError if it is none."""

@@ -191,6 +191,8 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     _add_template(parser)
     text = "safetensors, in place of the weights that ship"
     parser.add_argument("--weights", type=Path, metavar="FILE", help=text)
+    text = "a usual resnet50 file, for weights that were trained to look at photos through one"
+    parser.add_argument("--trunk", type=Path, metavar="FILE", help=text)
     parser.add_argument(
         "--threads", type=int, metavar="N", help="processor threads (default torch's own choice)"
     )

@@ -26,7 +26,6 @@ from .vision.crop import Crop, cut
 from .vision.meaning import landmark_mixing
 from .vision.networks import HAND_SIDE
 from .vision.photo import Photo
-from .vision.trunks import load_trunk
 
 if TYPE_CHECKING:
     from .engine import Engine, OnStep
@@ -91,9 +90,7 @@ def _sighting(engine: Engine, request: Request, found: Found) -> Sighting:
 
 def _appearance(engine: Engine, photo: Photo, crop: Crop, changes: tuple) -> Appearance:
     crops = [crop.moved(*change) for change in changes]
-    patches = load_trunk("hand", device=str(engine.device)).features(
-        cut(photo, crops, HAND_SIDE, "border").to(engine.device)
-    )
+    patches = engine.trunk().features(cut(photo, crops, HAND_SIDE, "border").to(engine.device))
     model = engine.network()[0]
     axes = torch.eye(3).repeat(len(crops), 1, 1)
     axes[:, :2, :2] = torch.from_numpy(np.stack([c.rotation.T for c in crops])).float()

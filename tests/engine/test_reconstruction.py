@@ -160,3 +160,23 @@ def test_bad_input_gets_a_sentence(engine: Engine, hands, name: str) -> None:
         engine.run(asked(hands, 0, **changes))
     assert caught.value.code == code and words in str(caught.value)
     assert str(caught.value).endswith(".")
+
+
+def test_weights_may_look_at_photos_through_a_resnet(tmp_path: Path, data_root: Path) -> None:
+    """Weights of 2,048 features a patch ask for the file of a ResNet-50, and take it."""
+    from safetensors.torch import save_file
+
+    from hhmr_engine.model.checkpoint import save_network
+    from hhmr_engine.vision.resnet import ResNet50
+    from tests.engine.small_network import small_network
+
+    weights, trunk = tmp_path / "small.safetensors", tmp_path / "resnet50.safetensors"
+    save_network(weights, small_network(image_features=2048), load_template(), shift=3.0)
+    save_file(ResNet50().state_dict(), trunk)
+    photo = open_photo(next((data_root / "photos").rglob("digit5*.jpg"))).pixels
+    asked = Request("reconstruct", photo=photo, side="auto", count=1, steps=2, diverse=False)
+    with pytest.raises(RequestError, match="needs its weights"):
+        Engine(weights=weights, threads=1).run(asked)
+    found = Engine(weights=weights, threads=1, trunk=trunk).run(asked)
+    blind = Engine(weights=weights, threads=1).run(replace(asked, image=False))
+    assert np.isfinite(found.vertices).all() and not np.array_equal(found.vertices, blind.vertices)
