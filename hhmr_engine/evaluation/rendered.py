@@ -21,6 +21,7 @@ COUNT = 200
 # The lens looks nearly at the hand, so that pictures with the principal point in their middle stay small.
 SETTINGS = PictureSettings(held=0.1, occluder=0.0, framing=Framing(off_axis=0.02))
 GREY = 128
+FEWEST = 6  # joints that a half covered hand must show
 COVERED = (8, 12)  # joints behind the cover: about half of 21
 
 
@@ -45,9 +46,10 @@ class Render:
 def rendered_hands(
     template: HandTemplate, data: Path, cache: Path | None = None, count: int = COUNT
 ) -> list[tuple[Render, Render]]:
-    """`count` renders, each as it is and with about half of the joints covered.
+    """Up to `count` renders, each as it is and with about half of the joints covered.
 
-    Sampled hands by the test seed and recordings of the test split, in turn. Covered joints are not given.
+    Sampled hands by the test seed and recordings of the test split, in turn. Covered joints are not given; a
+    hand that would be left with fewer than FEWEST is passed over.
     """
     half = -(-count // 2)
     sampled = synthetic_hands(template, half).vertices
@@ -61,7 +63,9 @@ def rendered_hands(
     pairs = []
     for row in range(len(meshes)):
         plain = _render(template, pictures, row, rng)
-        pairs.append((plain, _covered(plain, patterns[rng.integers(len(patterns))], rng)))
+        covered = _covered(plain, patterns[rng.integers(len(patterns))], rng)
+        if covered.visible.sum() >= FEWEST:
+            pairs.append((plain, covered))
     return pairs
 
 
