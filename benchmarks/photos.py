@@ -199,22 +199,16 @@ def from_landmarks(hand: HandInPhoto, pixels: np.ndarray, method: str) -> Reques
         size=np.array(pixels.shape[1::-1], np.float32),
         count=HYPOTHESES,
         method=method,
-        diverse=False,
     )
 
 
 def times(engine: Engine, pixels: np.ndarray, arguments: argparse.Namespace) -> list[Line]:
     request = Request("reconstruct", photo=pixels, side="auto", count=HYPOTHESES, method=arguments.method)
-    alone = Request(
-        "reconstruct", photo=pixels, side="auto", count=HYPOTHESES, method=arguments.method, diverse=False
-    )
     seconds = median(lambda: engine.run(request), arguments.repeat)
-    fewer = median(lambda: engine.run(alone), arguments.repeat)
     gigabytes = peak_memory(arguments)
     what = f"one photo, {HYPOTHESES} hypotheses, detector to result, s"
     return [
         (what, f"<= {SECONDS}", seconds, seconds <= SECONDS),
-        ("the same without choosing the most different of 16 draws, s", "", fewer, None),
         ("peak memory of a command that does it, GB", f"<= {GIGABYTES}", gigabytes, gigabytes <= GIGABYTES),
     ]
 

@@ -46,6 +46,10 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
 
     usual = Request("generate")
     _add_draws(parser, _X)
+    text = "take the first N draws, not the most different of more"
+    parser.add_argument(
+        "--no-diverse", dest="diverse", action="store_false", default=argparse.SUPPRESS, help=text
+    )
     text = f"which hand (default {usual.side}; of a scan it is found)"
     parser.add_argument("--side", choices=SIDES, default=argparse.SUPPRESS, help=text)
     text = f"noise of what is given, 0 to {MAX_RHO:g} millimetres (default {usual.rho:g})"
@@ -72,8 +76,6 @@ def _add_draws(parser: argparse.ArgumentParser, out: str) -> None:
     add("--method", choices=METHODS, help=f"gaussian is the baseline (default {usual.method})")
     add("--sampler", choices=SAMPLERS, help=f"default {usual.sampler}")
     add("--fit", action="store_true", help="end with a fit of the skinned hand, which gives bone rotations")
-    text = "take the first N draws, not the most different of more"
-    add("--no-diverse", dest="diverse", action="store_false", help=text)
     add_engine(parser)
 
 

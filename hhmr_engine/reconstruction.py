@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .arithmetic import one_thread
 from .diffusion.samplers import ddim, dpm_solver_pp_2m
 from .draws import BATCH, FIRST, LAST, draw_noise
 from .hand.fit import fit_skinned
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 CORRECTIONS = 2  # of each estimate towards the picture, in each step
 STRAY = 0.2  # of its distance from what most draws say counts against a hypothesis
-POOL = 2  # draws per hypothesis that is asked for, when the most different ones are kept
 # Right and down in parts of the side, scale, turn: the crops of test-time augmentation.
 AUGMENTED = ((0, 0, 1, 0), (0.04, 0.03, 1.1, 0.2), (-0.04, 0.03, 0.92, -0.2), (0, -0.04, 1, 0.4))
 TO_BLENDER = np.array([1, -1, -1], np.float32)  # camera axes of vision (y down, z away) to Blender's
@@ -40,21 +40,31 @@ TO_BLENDER = np.array([1, -1, -1], np.float32)  # camera axes of vision (y down,
 
 def reconstruct(engine: Engine, request: Request, on_step: OnStep | None) -> Hypotheses:
     """Hypotheses in Blender's camera axes. RequestError says what is wrong with the picture."""
-    started = time.perf_counter()
     check(request, len(engine.arrays.vertices))
+    with one_thread():
+        return _reconstruct(engine, request, on_step)
+
+
+def _reconstruct(engine: Engine, request: Request, on_step: OnStep | None) -> Hypotheses:
+    started = time.perf_counter()
     found = look(request, str(engine.device))
     sides = ("right", "left") if found.side == AUTO else (found.side,)
+    views = None
     if found.landmarks:
-        found = _as_our_joints(engine, found)
-    choices = {side: _sighting(engine, request, replace(found, side=side)) for side in sides}
+        found, views = _as_our_joints(engine, found)
+    choices = {side: _sighting(engine, request, replace(found, side=side), views) for side in sides}
     side = min(choices, key=lambda s: choices[s].energy)
     sampler = PictureSampler(engine, request, choices[side])
-    pool = POOL * request.count if request.diverse else request.count
-    return _finish(engine, request, replace(found, side=side), sampler, *sampler.draw(pool, on_step), started)
+    return _finish(
+        engine, request, replace(found, side=side), sampler, *sampler.draw(request.count, on_step), started
+    )
 
 
-def _as_our_joints(engine: Engine, found: Found) -> Found:
-    """The landmark network's joints, each moved by how far it lies from ours on the likeliest hand."""
+def _as_our_joints(engine: Engine, found: Found) -> tuple[Found, View]:
+    """The landmark network's joints, each moved by how far it lies from ours on the likeliest hand.
+
+    And the views that explain them, of a right hand.
+    """
     right = found.mirrored() if found.side == "left" else found
     target, sigma = _tangents(right, engine.device)
     prior = engine.prior.widened(TURN_DEVIATION, TURN)
@@ -64,7 +74,7 @@ def _as_our_joints(engine: Engine, found: Found) -> Found:
     view, u = likeliest.views[:1], likeliest.u[:1]
     apart = project(view.place(ours.joints(u))) - project(view.place(theirs.joints(u)))
     moved = replace(right, joints2d=right.joints2d + apart[0].double().cpu().numpy() * right.camera[0])
-    return moved.mirrored() if found.side == "left" else moved
+    return (moved.mirrored() if found.side == "left" else moved), likeliest.views
 
 
 def _tangents(found: Found, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -74,7 +84,7 @@ def _tangents(found: Found, device: torch.device) -> tuple[Tensor, Tensor]:
     return target.to(device), torch.from_numpy((found.sigma2d / focal).astype(np.float32)).to(device)
 
 
-def _sighting(engine: Engine, request: Request, found: Found) -> Sighting:
+def _sighting(engine: Engine, request: Request, found: Found, views: View | None) -> Sighting:
     """What the picture tells of a right hand."""
     if found.side == "left":
         found = found.mirrored()
@@ -85,7 +95,8 @@ def _sighting(engine: Engine, request: Request, found: Found) -> Sighting:
         appearance = _appearance(
             engine, found.photo, found.crop, AUGMENTED if request.augment else AUGMENTED[:1]
         )
-    return sight(camera, target, sigma, appearance, request.skeleton or appearance is None)
+    told = request.skeleton or appearance is None
+    return sight(camera, target, sigma, appearance, told, views)
 
 
 def _appearance(engine: Engine, photo: Photo, crop: Crop, changes: tuple) -> Appearance:

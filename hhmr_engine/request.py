@@ -70,7 +70,7 @@ class Request:
     guidance: str = "preconditioned"
     condition_weight: float = 1.0  # classifier-free guidance: 1 takes the condition as it is, 0 ignores it
     fit: bool = False  # fit the skinned hand to every hypothesis: gives bone rotations
-    diverse: bool = True  # keep the most different of more draws than asked for
+    diverse: bool = True  # keep the most different of more draws than asked for; of a picture all are kept
     preview: bool = False  # on_step gets the vertices of one hypothesis
 
 

