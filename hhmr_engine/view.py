@@ -203,7 +203,7 @@ class JointCamera:
         known = torch.isfinite(target).all(-1)
         goal = torch.nan_to_num(target)[:, None].expand(-1, k, -1, -1)
         weight = (known / sigma.clamp_min(1e-9) ** 2)[:, None].expand(-1, k, -1)
-        scale, turn, _ = planar_procrustes(flat, goal, weight)
+        scale, turn = planar_procrustes(flat, goal, weight)
         rotation = turn @ looks
         depth = 1 / scale.clamp_min(1e-4)
         share = weight / weight.sum(-1, keepdim=True)
@@ -213,9 +213,8 @@ class JointCamera:
         return View(rotation.flatten(0, 1), position.flatten(0, 1))
 
 
-def planar_procrustes(source: Tensor, target: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def planar_procrustes(source: Tensor, target: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Similarity of the plane that takes source [...,P,2] to target; the rotation [...,3,3] is about z."""
-    pad = torch.nn.functional.pad
     w = (weights / weights.sum(-1, keepdim=True))[..., None]
     a = source - (w * source).sum(-2, keepdim=True)
     b = target - (w * target).sum(-2, keepdim=True)
@@ -228,7 +227,7 @@ def planar_procrustes(source: Tensor, target: Tensor, weights: Tensor) -> tuple[
     zero, one = torch.zeros_like(sine), torch.ones_like(sine)
     c, s = cosine / length, sine / length
     turn = torch.stack([c, -s, zero, s, c, zero, zero, zero, one], -1).unflatten(-1, (3, 3))
-    return scale, turn, pad(w, (0, 0))
+    return scale, turn
 
 
 def sphere(count: int) -> Tensor:
