@@ -14,6 +14,7 @@ import numpy as np
 
 from ..data.retarget import load_poses
 from ..data.splits import TEST, VALIDATION
+from ..hand.rotation import from_quaternion
 from ..hand.skeleton import FINGER_JOINTS
 from ..hand.template import HandTemplate
 from .metrics import mean_point_error
@@ -172,13 +173,8 @@ def _in_true_place(
 
 def uniform_rotations(count: int, rng: np.random.Generator) -> np.ndarray:
     """[count,3,3], uniform over all rotations: unit quaternions of normal numbers."""
-    w, x, y, z = (q := rng.standard_normal((4, count))) / np.linalg.norm(q, axis=0)
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    return np.array(rows).transpose(2, 0, 1)
+    q = rng.standard_normal((4, count))
+    return from_quaternion((q / np.linalg.norm(q, axis=0)).T)
 
 
 def _in_turn(hands: TestHands, count: int) -> TestHands:

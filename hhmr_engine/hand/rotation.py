@@ -26,6 +26,18 @@ def rotation_matrix(vector: Array) -> Array:
     return eye + sine * skew + cosine * (skew @ skew)
 
 
+def from_quaternion(q: Array) -> Array:
+    """Unit quaternions [...,4] (w, x, y, z) to rotations [...,3,3]."""
+    xp: Any = np if isinstance(q, np.ndarray) else torch
+    w, x, y, z = (q[..., i] for i in range(4))
+    rows = [
+        *(1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
+        *(2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
+        *(2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
+    ]
+    return xp.stack(rows, -1).reshape(*q.shape[:-1], 3, 3)
+
+
 def rotation_vector(matrix: Tensor) -> Tensor:
     """The inverse of `rotation_matrix` for rotations [...,3,3] of less than half a turn: [...,3] radians."""
     skew = 0.5 * (matrix - matrix.transpose(-1, -2))

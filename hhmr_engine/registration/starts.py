@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..hand import dof
-from ..hand.rotation import procrustes
+from ..hand.rotation import from_quaternion, procrustes
 from ..hand.template import UNIT
 from ..observation import observe_joints
 from .articulated import ANGLES, Pose, joined, neutral
@@ -34,12 +34,7 @@ def rotations(count: int) -> np.ndarray:
     r, big = np.sqrt(s / count), np.sqrt(1 - s / count)
     alpha, beta = 2 * np.pi * s / phi, 2 * np.pi * s / psi
     x, y, z, w = r * np.sin(alpha), r * np.cos(alpha), big * np.sin(beta), big * np.cos(beta)
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ]
-    return np.moveaxis(np.array(rows), 2, 0).astype(np.float32)
+    return from_quaternion(np.stack([w, x, y, z], -1)).astype(np.float32)
 
 
 def curled() -> Pose:

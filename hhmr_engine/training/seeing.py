@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..diffusion.gaussian import Evidence
-from ..hand.rotation import rotation_matrix, rotation_vector
+from ..hand.rotation import from_quaternion, rotation_matrix, rotation_vector
 from ..hand.skeleton import FINGER_JOINTS
 from ..model.conditions import Conditions
 from ..model.graph_unet import TURN_DEVIATION
@@ -117,14 +117,3 @@ class Viewer:
             target[:, joints] += wrong * (bad == i)[:, None, None]
         enough = (~unseen).sum(1, keepdim=True) >= 6
         return torch.where((unseen & enough)[..., None], torch.nan, target), sigma
-
-
-def from_quaternion(q: Tensor) -> Tensor:
-    """Unit quaternions [...,4] (w, x, y, z) to rotations [...,3,3]."""
-    w, x, y, z = q.unbind(-1)
-    rows = [
-        *(1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
-        *(2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
-        *(2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
-    ]
-    return torch.stack(rows, -1).unflatten(-1, (3, 3))
