@@ -30,6 +30,7 @@ class StreamSettings:
     jitter: float = 3.0  # degrees
     pool: int = 40000  # poses kept; a chunk of new ones replaces the oldest
     refresh: float = 0.2  # new poses per hand handed out
+    left_out: tuple[str, ...] = ()  # sources that are not trained on, to be judged by
 
     def __post_init__(self) -> None:
         if self.pool < 2 * CHUNK:
@@ -53,6 +54,12 @@ class HandStream:
         self.settings = settings
         self.rng = np.random.default_rng(seed)
         self.proxies = measure_proxies(template)
+        unknown = set(settings.left_out) - {r.name for r in recordings}
+        if recordings and unknown:
+            known = ", ".join(r.name for r in recordings)
+            text = f"stream.left_out names {', '.join(sorted(unknown))}; there are {known}."
+            raise ValueError(text)
+        recordings = [r for r in recordings if r.name not in settings.left_out]
         self.sources = [r.angles[r.split == "train"] for r in recordings]
         self.calibrations = [r.calibration for r in recordings]
         self.pool = np.zeros((0, 24), np.float32)

@@ -30,6 +30,7 @@ class ViewSettings:
     bad_finger: float = 0.2  # share of hands one finger of which is off by 5 to 10 %, and not said to be
     finger: float = 0.15  # each finger hidden
     joint: float = 0.3  # share of hands whose joints are hidden one by one, a third of them
+    covered: float = 0.2  # share of hands that are hidden beyond a line, a fifth to three fifths of them
     pictures: float = 0.35  # share of the steps whose condition is a photo, where there are photos
     guess_weight: float = 0.2  # of the loss of the rotation that a photo alone tells
     start: float = 0.25  # radians: from where the view is fitted
@@ -115,5 +116,13 @@ class Viewer:
             unseen[:, joints[1:]] |= hidden[:, i, None]
             wrong = worse[..., None] * torch.randn(count, 4, 2, generator=generator)
             target[:, joints] += wrong * (bad == i)[:, None, None]
+        unseen |= chance(s.covered, 1) & self._beyond_a_line(exact, generator)
         enough = (~unseen).sum(1, keepdim=True) >= 6
         return torch.where((unseen & enough)[..., None], torch.nan, target), sigma
+
+    def _beyond_a_line(self, points: Tensor, generator: torch.Generator) -> Tensor:
+        """[B,21] bool: what something in front of the hand would cover, from any side."""
+        angle = 2 * torch.pi * torch.rand(len(points), 1, generator=generator)
+        along = points[..., 0] * angle.cos() + points[..., 1] * angle.sin()
+        share = 0.2 + 0.4 * torch.rand(len(points), 1, generator=generator)
+        return along.argsort(1).argsort(1) >= (1 - share) * points.shape[1]

@@ -49,6 +49,7 @@ class TrainSettings:
     batch: int = 32
     shift: float = 3.0  # of the noise schedule
     recordings: bool = True
+    deterministic: bool = False  # only ever from pure noise: the regression that diffusion is compared with
     path: PathSettings = field(default_factory=PathSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)

@@ -179,6 +179,8 @@ class Trainer:
     def _noised(self, x0: Tensor) -> tuple[Tensor, Tensor]:
         """States x0 [B,P] with noise, and alpha_bar [B]."""
         t = torch.rand(len(x0), generator=self.generator).to(x0.device)
+        if self.settings.deterministic:
+            t = torch.ones_like(t)
         noise = torch.randn(x0.shape, generator=self.generator).to(x0.device)
         level = self.schedule.alpha_bar(t).clamp(1e-7, 1 - 1e-5)
         return level.sqrt()[:, None] * x0 + (1 - level).sqrt()[:, None] * noise, level
