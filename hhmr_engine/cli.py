@@ -1,4 +1,4 @@
-"""The `hhmr` command: generate, inpaint, reconstruct, fit, train, import-hand, serve, doctor.
+"""The `hhmr` command: generate, inpaint, reconstruct, fit, train, evaluate, import-hand, serve, doctor.
 
 Exit code 0: done; 1: a fault of the engine, or doctor found a problem; 2: bad input; 3: some of many photos
 could not be done; 130: stopped by Ctrl-C.
@@ -31,6 +31,7 @@ from .command import (
 from .options import (
     add_doctor,
     add_engine,
+    add_evaluate,
     add_fit,
     add_import_hand,
     add_inpaint,
@@ -86,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     add_reconstruct(command("reconstruct", _reconstruct, "make the hands that photos show"))
     add_fit(command("fit", _fit, "make the hands that a 2D skeleton may be of"))
     add_train(command("train", _train, "train the network"))
+    add_evaluate(command("evaluate", _evaluate, "measure the weights: tables as json and Markdown"))
     add_import_hand(command("import-hand", _import_hand, "turn your MANO into a hand to work on"))
     add_engine(command("serve", _serve, "answer requests on stdin and stdout, for the Blender add-on"))
     add_doctor(command("doctor", _doctor, "say what the engine runs on, what is wrong and what to do"))
@@ -221,6 +223,12 @@ def _train(args: argparse.Namespace) -> int:
         raise InputError(f"Training stopped: {exc}") from exc
     print(f"Trained: {weights}")
     return OK
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from .evaluate_command import evaluate
+
+    return evaluate(args)
 
 
 def _serve(args: argparse.Namespace) -> int:

@@ -183,6 +183,35 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     _add_device(parser)
 
 
+def add_evaluate(parser: argparse.ArgumentParser) -> None:
+    text = "tables to make, with commas between; with --paper, 1 to 5 (default: all; with --poses, that one)"
+    parser.add_argument("--table", type=_names, metavar="NAME[,NAME]", help=text)
+    text = "writes F.json, F.md and pictures beside it"
+    parser.add_argument("--out", type=Path, required=True, metavar="F.json", help=text)
+    parser.add_argument("--data", type=Path, help="folder of recorded poses (default HHMR_DATA)")
+    parser.add_argument("--quick", action="store_true", help="few hands: to try the command, not to quote")
+    text = "other weights to compare with: deterministic, attention, graph, sampler, recordings, both, or any"
+    parser.add_argument("--compare", type=_compared, nargs="+", action="extend", metavar="NAME=F", help=text)
+    text = "npz with joints [N,21,3] in metres, NaN = unknown: measure on these"
+    parser.add_argument("--poses", type=Path, metavar="FILE", help=text)
+    text = "the paper's own tables, on its data in --data"
+    parser.add_argument("--paper", action="store_true", help=text)
+    text = "write the tables into docs/results.md of the checkout"
+    parser.add_argument("--write", action="store_true", help=text)
+    add_engine(parser)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _compared(text: str) -> tuple[str, Path]:
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise argparse.ArgumentTypeError(f"{text} is not NAME=FILE")
+    return name, Path(path)
+
+
 def add_doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="also look at this weight file")

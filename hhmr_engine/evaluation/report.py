@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+HOLDS = {True: "yes", False: "**no**", None: ""}
+
 
 @dataclass(frozen=True)
 class Row:
@@ -56,7 +58,7 @@ def as_markdown(rows: list[Row]) -> str:
                 number(row.gaussian),
                 number(row.ratio),
                 number(row.fit),
-                {True: "yes", False: "**no**", None: ""}[row.holds],
+                HOLDS[row.holds],
             )
             for row in rows
             if row.section == section
