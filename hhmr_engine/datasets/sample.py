@@ -26,6 +26,7 @@ class HandSample:
     joints: np.ndarray  # [21,3] f32, OpenPose order; NaN: unknown
     vertices: np.ndarray | None = None  # [V,3] f32 in MANO's order; None: only joints are annotated
     intrinsics: np.ndarray | None = None  # [3,3] f32; None: pose only
+    box: np.ndarray | None = None  # [4] f32 x, y, width, height, where a dataset tells it in place of joints
     image: Callable[[], np.ndarray] | None = None  # -> [H,W,3] uint8 RGB, read when called
     sequence: str = ""  # which recording it is a frame of; "": none
     frame: int = 0  # its number there
@@ -37,6 +38,7 @@ class HandDataset(Protocol):
     name: str
     split: str  # TRAIN or EVALUATION
     skipped: dict[str, int]  # reason -> how many bad annotations were left out for it
+    notes: list[str]  # what is missing in the folder and what follows from it, a sentence each
 
     def __len__(self) -> int: ...
 
