@@ -19,6 +19,8 @@ from .splits import TRAIN, split_groups
 
 CALIBRATION_FRAMES = 160
 PRIOR_SAMPLES = 4000
+AT_ONCE = 4096  # frames that are fitted together: what a fit holds per frame is 100 KB
+HANDS = [field.name for field in fields(Hands)]
 # A recording's hand may be the wrong one: its mirror image is tried where the fit is this many times worse
 # than the source's median, and taken where it lowers the energy this much.
 SUSPICIOUS, CLEARLY_BETTER = 1.7, 0.6
@@ -45,34 +47,53 @@ def load_poses(template: HandTemplate, root: Path, cache: Path | None = None) ->
     `cache` is an npz to read when it was made from the same recordings, template and code, and to write
     otherwise. Raises FileNotFoundError when a recording is missing.
     """
-    sets = load_sources(root)
-    key = _key(template, sets)
+    return retarget_all(template, load_sources(root), cache)
+
+
+def retarget_all(template: HandTemplate, sets: list[PoseSet], cache: Path | None = None) -> list[Retargeted]:
+    """`sets` retargeted to `template`, in their order; `cache` as for load_poses."""
+    key = retargeting_key(template, sets)
     if cache is not None and (kept := _read(cache, key)) is not None:
         return kept
-    prior = angle_prior(sample_angles(PRIOR_SAMPLES, np.random.default_rng(0), template))
+    prior = usual_prior(template)
     poses = [retarget(template, pose_set, prior) for pose_set in sets]
     if cache is not None:
         _write(cache, key, poses)
     return poses
 
 
+def usual_prior(template: HandTemplate) -> AnglePrior:
+    """What is known of angles before any recording: the sampler's statistics."""
+    return angle_prior(sample_angles(PRIOR_SAMPLES, np.random.default_rng(0), template))
+
+
 def retarget(template: HandTemplate, pose_set: PoseSet, prior: AnglePrior) -> Retargeted:
-    """Calibrate on the training frames of `pose_set`, then fit every frame."""
-    split = split_groups(pose_set.name, pose_set.group)
-    train = np.flatnonzero(split == TRAIN)
-    train = train[np.linspace(0, len(train) - 1, min(CALIBRATION_FRAMES, len(train))).astype(int)]
-    joints = pose_set.joints - np.nanmean(pose_set.joints, axis=1, keepdims=True)
-    calibration = calibrate(template, joints[train], prior)
-    hands, cost = fit_hands(template, joints, calibration, prior)
-    hands, joints = _unmirror(template, hands, cost, joints, calibration, prior)
+    """Calibrate on the training frames of `pose_set`, then fit every frame and open what penetrates."""
+    hands, joints, calibration = lay(template, pose_set, prior)
     error = np.nanmean(residuals(template, hands, calibration, joints), axis=1)
     angles = hands.angles.astype(np.float32)
     offsets, lengths = calibration.offsets, calibration.lengths
     proxies = measure_proxies(template, offsets=offsets, lengths=lengths)
     clear, is_clear = part(template, proxies, angles, offsets=offsets, lengths=lengths)
+    split = split_groups(pose_set.name, pose_set.group)
     return Retargeted(
         pose_set.name, angles, clear, is_clear, calibration, joints, 1000.0 * error, split, pose_set.group
     )
+
+
+def lay(
+    template: HandTemplate, pose_set: PoseSet, prior: AnglePrior
+) -> tuple[Hands, np.ndarray, Calibration]:
+    """The fit of every frame, the joints [N,21,3] about their mean that it is a fit of, the calibration."""
+    train = np.flatnonzero(split_groups(pose_set.name, pose_set.group) == TRAIN)
+    train = train[np.linspace(0, len(train) - 1, min(CALIBRATION_FRAMES, len(train))).astype(int)]
+    joints = pose_set.joints - np.nanmean(pose_set.joints, axis=1, keepdims=True)
+    calibration = calibrate(template, joints[train], prior)
+    parts = [joints[row : row + AT_ONCE] for row in range(0, len(joints), AT_ONCE)]
+    fits = [fit_hands(template, rows, calibration, prior) for rows in parts]
+    arrays = {name: np.concatenate([getattr(hands, name) for hands, _ in fits]) for name in HANDS}
+    cost = np.concatenate([cost for _, cost in fits])
+    return *_unmirror(template, Hands(**arrays), cost, joints, calibration, prior), calibration
 
 
 def _unmirror(
@@ -93,13 +114,13 @@ def _unmirror(
     better = other_cost < CLEARLY_BETTER * cost[rows]
     rows, joints = rows[better], joints.copy()
     joints[rows] = mirrored[better]
-    arrays = {field.name: getattr(hands, field.name).copy() for field in fields(Hands)}
+    arrays = {name: getattr(hands, name).copy() for name in HANDS}
     for name, array in arrays.items():
         array[rows] = getattr(other, name)[better]
     return Hands(**arrays), joints
 
 
-def _key(template: HandTemplate, sets: list[PoseSet]) -> str:
+def retargeting_key(template: HandTemplate, sets: list[PoseSet]) -> str:
     """Hash of everything a retargeting follows from, its code included."""
     digest = hashlib.sha256()
     for module in (adroit, joint_fit, kinematics, penetration, sampler, sources, splits):
@@ -109,6 +130,7 @@ def _key(template: HandTemplate, sets: list[PoseSet]) -> str:
         digest.update(np.ascontiguousarray(array).tobytes())
     for pose_set in sets:
         digest.update(pose_set.joints.tobytes())
+        digest.update("\n".join([pose_set.name, *pose_set.group.tolist()]).encode())
     return digest.hexdigest()
 
 

@@ -18,6 +18,7 @@ from .adroit import adroit_joints
 GAP = "gap"
 BLOCK_FRAMES = 40
 GAP_FRAMES = 5
+CHANGE = 0.003  # metres: a frame whose joints moved less on average since the last one says nothing new
 
 # Rows of the 26 OpenXR joints that are the 21 (OpenXR has a palm and four metacarpal heads more).
 OPENXR_ROWS = [0, 2, 3, 4, 5, 7, 8, 9, 10, 12, 13, 14, 15, 17, 18, 19, 20, 22, 23, 24, 25]
@@ -72,7 +73,7 @@ def _right_handed(joints: np.ndarray, side: np.ndarray) -> np.ndarray:
     return joints
 
 
-def _blocks(frame: np.ndarray, prefix: str) -> np.ndarray:
+def blocks(frame: np.ndarray, prefix: str) -> np.ndarray:
     """Group names of a film: blocks of BLOCK_FRAMES frames whose last GAP_FRAMES belong to nobody.
 
     `frame` [N] counts time; two hands seen at one time share it.
@@ -128,7 +129,7 @@ def _leap(path: Path) -> list[PoseSet]:
     for film in np.unique(data["source"]):
         rows = data["source"] == film
         names = np.array([f"{film} {number}" for number in range(rows.sum())])
-        group = _blocks(_film_time(data["side"][rows]), f"{film} ")
+        group = blocks(_film_time(data["side"][rows]), f"{film} ")
         sets.append(PoseSet(f"leap_{film.replace('-', '_')}", joints[rows], group, names))
     return sets
 
@@ -154,23 +155,30 @@ def _dex(path: Path) -> list[PoseSet]:
     joints = _read(path)["joints21_m"].astype(np.float64)
     frames = np.arange(len(joints))
     names = np.char.add("frame ", frames.astype(str))
-    return [PoseSet("dex", joints, _blocks(frames, "block "), names)]
+    return [PoseSet("dex", joints, blocks(frames, "block "), names)]
 
 
 def _glove(path: Path) -> list[PoseSet]:
     """Glove demonstrations of opening a door: grasps. Frames nearly equal to the last kept are dropped."""
     data = _read(path)
     joints, episode = adroit_joints(data["qpos_hand_rad"]), data["episode"]
-    keep = _changed(joints, episode, step=0.003)
+    keep = changed(joints, episode)
     group = np.char.add("episode ", episode[keep].astype(str))
     return [PoseSet("glove", joints[keep], group, group)]
 
 
-def _changed(joints: np.ndarray, episode: np.ndarray, step: float) -> np.ndarray:
-    """Rows whose joints lie on average `step` metres or more from the last kept row of their episode."""
+def changed(joints: np.ndarray, episode: np.ndarray, step: float = CHANGE) -> np.ndarray:
+    """Rows whose joints lie on average `step` metres or more from the last kept row of their episode.
+
+    NaN: unknown; a row of an episode's that shares no joint with its last kept row is kept.
+    """
     keep: list[int] = []
     for row in range(len(joints)):
         fresh = not keep or episode[row] != episode[keep[-1]]
-        if fresh or np.linalg.norm(joints[row] - joints[keep[-1]], axis=-1).mean() >= step:
+        if not fresh:
+            moved = np.linalg.norm(joints[row] - joints[keep[-1]], axis=-1)
+            known = moved[~np.isnan(moved)]
+            fresh = not len(known) or known.mean() >= step
+        if fresh:
             keep.append(row)
-    return np.array(keep)
+    return np.array(keep, np.int64)
