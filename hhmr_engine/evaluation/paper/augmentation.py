@@ -1,7 +1,7 @@
-"""Test-time augmentation as MeshGraphormer does it (Lin et al. 2021), which the paper follows: many crops, one hand.
+"""Test-time augmentation as MeshGraphormer does it (Lin et al. 2021), which the paper follows: many crops.
 
-The same photo is looked at through crops of five sizes and 19 angles; every answer is brought onto that of the
-plain crop by Procrustes, joints and vertices by themselves, and all are averaged, the plain one twice.
+The same photo is looked at through crops of five sizes and 19 angles; every answer is brought onto that of
+the plain crop by Procrustes, joints and vertices by themselves, and all are averaged, the plain one twice.
 """
 
 from __future__ import annotations

@@ -64,8 +64,8 @@ class Similarity:
 def similarity(source: NDArray, target: NDArray) -> Similarity:
     """The servers' alignment of points [...,P,3]: least squares over scale, place and *orthogonal* matrices.
 
-    Unlike `metrics.procrustes_align` it may mirror, as scipy's `orthogonal_procrustes`, which they call, does.
-    That never happens to a hand that resembles the truth.
+    Unlike `metrics.procrustes_align` it may mirror, as scipy's `orthogonal_procrustes`, which they call,
+    does. That never happens to a hand that resembles the truth.
     """
     source, target = np.asarray(source, np.float64), np.asarray(target, np.float64)
     x0, y0 = source.mean(-2, keepdims=True), target.mean(-2, keepdims=True)
@@ -81,7 +81,7 @@ def aligned(predicted: NDArray, truth: NDArray) -> Array:
 
 
 def scaled_onto(joints: NDArray, truth: NDArray) -> Array:
-    """HO3D's other alignment of joints [...,21,3]: wrist on wrist, as long from there to the middle knuckle."""
+    """HO3D's other alignment of joints [...,21,3]: wrist on wrist, the middle knuckle as far from it."""
     joints, truth = np.asarray(joints, np.float64), np.asarray(truth, np.float64)
     own, wanted = (
         np.linalg.norm(j[..., MIDDLE_KNUCKLE, :] - j[..., WRIST, :], axis=-1) for j in (joints, truth)

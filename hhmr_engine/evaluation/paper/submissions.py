@@ -51,7 +51,8 @@ def write_submission(path: Path, dataset: str, joints: NDArray, vertices: NDArra
     server = SERVERS[dataset]
     if vertices.shape[1:] != (VERTICES, 3) or joints.shape != (len(vertices), 21, 3):
         raise ValueError(
-            f"{server.name} takes hands of {VERTICES} vertices, not of {vertices.shape[1]}: use MANO's template."
+            f"{server.name} takes hands of {VERTICES} vertices, not of {vertices.shape[1]}:"
+            " use MANO's template."
         )
     if not (np.isfinite(joints).all() and np.isfinite(vertices).all()):
         raise ValueError("Some coordinates of the hands are not numbers: look at the predictions.")
@@ -109,7 +110,7 @@ def read_submission(path: Path, dataset: str) -> tuple[NDArray[np.float32], NDAr
 
 
 def check_submission(joints: NDArray, vertices: NDArray, dataset: str) -> list[str]:
-    """What is wrong with hands as `read_submission` gives them, a sentence each; none: the server takes them."""
+    """What is wrong with hands as `read_submission` gives them, a sentence each; none: they are taken."""
     server = SERVERS[dataset]
     faults = []
     if len(joints) != server.images:

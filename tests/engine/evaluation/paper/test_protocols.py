@@ -48,7 +48,7 @@ def test_ho3ds_other_alignment_takes_out_scale_and_place_but_no_rotation() -> No
 
 
 def test_alignment_is_scipys_with_the_norm_of_the_truth() -> None:
-    """What both servers compute: centre, divide by the norm, orthogonal_procrustes, its scale, the truth's norm."""
+    """What both servers compute: centred and divided by the norms, then rotated, scaled and grown again."""
     for mirror in (1, -1):
         noisy = moved(JOINTS * [mirror, 1, 1]) + RNG.normal(0, 0.004, JOINTS.shape)
         truth, own = JOINTS - JOINTS.mean(0), noisy - noisy.mean(0)
