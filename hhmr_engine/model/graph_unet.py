@@ -45,6 +45,7 @@ class NetworkSettings:
     anchors: bool = True
     gaussian: bool = True  # False: the network predicts x0 alone
     path: int = 768  # width of the global path; 0 leaves it out
+    unet_from: float = -100.0  # log-SNR from which on the U-Net corrects; in more noise the path stands alone
     image_features: int = 640  # of a patch (vision/trunks.py)
 
     def __post_init__(self) -> None:
@@ -202,6 +203,9 @@ class GraphDenoiser(nn.Module):
         prior = self.prior_of(x)
         factor = prior.factor(level, evidence)
         base, whole, time = self.glance(x, level, encoded.token, evidence, factor)
+        corrected = torch.logit(level) >= self.settings.unet_from
+        if self.path is not None and not corrected.any():
+            return base + whole
         scale_in = (1 - level + level * VARIANCE).rsqrt()[..., None]
         noisy = (x - level.sqrt()[..., None] * prior.mean) * scale_in
         shape = base - prior.mean + whole
@@ -210,7 +214,8 @@ class GraphDenoiser(nn.Module):
         features = torch.cat([part.unflatten(-1, (-1, 3)) for part in parts], -1)
         residual = self._unet(features, time, encoded).flatten(1)
         residual = nn.functional.pad(residual, (0, x.shape[-1] - nodes))
-        return base + whole + open_scale(prior, factor)[..., None] * residual
+        unit = open_scale(prior, factor) * (corrected | (self.path is None))
+        return base + whole + unit[..., None] * residual
 
     def glance(
         self, x: Tensor, level: Tensor, token: Tensor, evidence: Evidence, factor: Tensor

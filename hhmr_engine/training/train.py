@@ -145,7 +145,7 @@ class Trainer:
             case _:
                 batch = self.batches.pictures(size, self.generator)
         batch = batch.to(self.device)
-        x, level = self._noised(batch.x0)
+        x, level = self._noised(batch.x0, self.schedule.time(self.settings.network.unet_from))
         factor, unit = self._open(self.network.prior_of(x), level, batch.evidence)
         x0_hat = self.network(x, level, self.network.encode(batch.conditions, len(x)), batch.evidence)
         if batch.vertices is not None:
@@ -176,9 +176,9 @@ class Trainer:
         loss = rotation_loss(guess, batch.rotation[: len(whole)]).mean()
         return {"guess": self.settings.views.guess_weight * loss}
 
-    def _noised(self, x0: Tensor) -> tuple[Tensor, Tensor]:
-        """States x0 [B,P] with noise, and alpha_bar [B]."""
-        t = torch.rand(len(x0), generator=self.generator).to(x0.device)
+    def _noised(self, x0: Tensor, most: float = 1.0) -> tuple[Tensor, Tensor]:
+        """States x0 [B,P] with noise, up to that of time `most`, and alpha_bar [B]."""
+        t = most * torch.rand(len(x0), generator=self.generator).to(x0.device)
         if self.settings.deterministic:
             t = torch.ones_like(t)
         noise = torch.randn(x0.shape, generator=self.generator).to(x0.device)

@@ -178,3 +178,19 @@ def test_a_network_on_some_other_number_of_nodes_is_refused() -> None:
 def test_a_shape_that_cannot_be_built_gets_a_sentence(changes: dict[str, object], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         NetworkSettings(**changes)
+
+
+def test_the_unet_corrects_only_from_its_noise_level_on(template: HandTemplate) -> None:
+    prior = node_prior(template)
+    always = small_network(template)
+    late = GraphDenoiser(template, prior, replace(always.settings, unet_from=3.0)).eval()
+    late.load_state_dict(always.state_dict())
+    x, (conditions, evidence) = _noise(2), _told(template)
+    levels = torch.sigmoid(torch.tensor([2.0, 4.0]))
+    with torch.no_grad():
+        encoded = always.encode(conditions, 1)
+        full, half = (network(x, levels, encoded, evidence) for network in (always, late))
+        base, whole, _ = late.glance(x, levels, encoded.token, evidence, prior.factor(levels, evidence))
+    torch.testing.assert_close(half[1], full[1])
+    torch.testing.assert_close(half[0], (base + whole)[0])
+    assert not torch.allclose(full[0], half[0])
