@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from .parameters import ManoHands
 from .sample import HandSample
 
 
@@ -17,8 +18,8 @@ class Annotated:
 
     name = ""
 
-    def __init__(self, folder: Path, split: str) -> None:
-        self.folder, self.split = folder, split
+    def __init__(self, folder: Path, split: str, hands: ManoHands | None = None) -> None:
+        self.folder, self.split, self.hands = folder, split, hands
         self.skipped: dict[str, int] = {}
         self.notes: list[str] = []
 

@@ -52,7 +52,7 @@ class JsonRows:
             raise damaged(self.path) from exc
 
     def holds(self, count: int) -> np.ndarray:
-        """[rows] bool: which have `count` numbers, all finite, as far as can be seen without decoding them."""
+        """[rows] bool: which have `count` numbers, all finite, as far as is seen without decoding."""
         good = np.zeros(len(self), bool)
         with self.path.open("rb") as file:
             for row, (begin, end) in enumerate(zip(self._begin, self._end)):

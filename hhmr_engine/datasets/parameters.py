@@ -60,5 +60,5 @@ class ManoHands:
         return vertices + transl, joints + transl
 
     def joints(self, vertices: np.ndarray) -> np.ndarray:
-        """[21,3] joints of posed vertices [778,3] as the rest pose's regressor sees them; tips are vertices."""
+        """[21,3] joints of posed vertices [778,3], by the rest pose's regressor; tips are vertices."""
         return np.concatenate([self.right.regressor @ vertices, vertices[list(TIPS)]])[list(OPENPOSE)]
