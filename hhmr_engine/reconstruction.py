@@ -92,9 +92,10 @@ def _sighting(engine: Engine, request: Request, found: Found, views: View | None
     target, sigma = _tangents(found, engine.device)
     appearance = None
     if request.image and found.photo is not None and found.crop is not None and request.method == "network":
-        appearance = _appearance(
-            engine, found.photo, found.crop, AUGMENTED if request.augment else AUGMENTED[:1]
-        )
+        changes = AUGMENTED if request.augment else AUGMENTED[:1]
+        if request.crops is not None:
+            changes = tuple(map(tuple, request.crops.tolist()))
+        appearance = _appearance(engine, found.photo, found.crop, changes)
     told = request.skeleton or appearance is None
     return sight(camera, target, sigma, appearance, told, views)
 

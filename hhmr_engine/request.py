@@ -13,6 +13,7 @@ METHODS = ("network", "gaussian")
 SAMPLERS = ("dpm", "ddim")
 GUIDANCES = ("preconditioned", "x0", "xt", "none")
 MAX_COUNT = 64
+MAX_CROPS = 100
 MAX_STEPS = 250
 MAX_RHO = 50.0
 MAX_WEIGHT = 5.0
@@ -65,6 +66,9 @@ class Request:
     image: bool = True  # tell the network what the photo looks like; without, it only shows where joints are
     skeleton: bool = True  # tell it, and the guidance, where the joints are
     augment: bool = False  # test-time augmentation: draws from several crops of the photo
+    crops: np.ndarray | None = (
+        None  # [C,4] or from these: moved right, down by parts of the side, scale, turn
+    )
     method: str = "network"  # "gaussian" is the closed-form baseline
     sampler: str = "dpm"
     guidance: str = "preconditioned"
@@ -226,7 +230,9 @@ def _check_frames(request: Request, given: list[str]) -> None:
 
 def _check_picture(request: Request, others: list[str]) -> None:
     photo, joints2d = request.photo, request.joints2d
-    names = [name for name in ("photo", "box", "joints2d", "size") if getattr(request, name) is not None]
+    names = [
+        name for name in ("photo", "box", "joints2d", "size", "crops") if getattr(request, name) is not None
+    ]
     if request.task != "reconstruct":
         if names:
             text = f"The task '{request.task}' takes no picture."
@@ -244,6 +250,13 @@ def _check_picture(request: Request, others: list[str]) -> None:
             wanted, found = ("x".join(map(str, s)) for s in (shape, array.shape))
             text = f"'{name}' must be {wanted} numbers, not {found}."
             raise RequestError("bad_request", text, "Send it so.")
+    crops = request.crops
+    if crops is not None and (crops.ndim != 2 or crops.shape[1] != 4 or not 0 < len(crops) <= MAX_CROPS):
+        found = "x".join(map(str, crops.shape))
+        text = f"Crops must be up to {MAX_CROPS} x 4 numbers, not {found}."
+        raise RequestError("bad_request", text, "Give right, down, scale and turn of each.")
+    if crops is not None and not (np.isfinite(crops).all() and (crops[:, 2] > 0).all()):
+        raise RequestError("bad_request", "A crop has no size.", "Give each a scale above 0.")
     for name in ("box", "size"):
         array = getattr(request, name)
         if array is not None and not (np.isfinite(array).all() and (array[-2:] > 0).all()):
