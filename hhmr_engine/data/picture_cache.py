@@ -38,12 +38,14 @@ class PictureBatch:
     found2d: Tensor  # [B,21,2] pixels: where the landmark network sees the joints in this crop
     found3d: Tensor  # [B,21,3] metres, its world landmarks in the crop's axes
     presence: Tensor  # [B] its own word
+    pixels: Tensor | None = None  # [B,3,224,224] uint8 RGB, in the place of patches
 
     def to(self, device: str | torch.device) -> PictureBatch:
-        return PictureBatch(**{name: tensor.to(device) for name, tensor in vars(self).items()})
+        given = {name: tensor for name, tensor in vars(self).items() if tensor is not None}
+        return PictureBatch(**{name: tensor.to(device) for name, tensor in given.items()})
 
 
-FIELDS = tuple(f.name for f in fields(PictureBatch))
+FIELDS = tuple(f.name for f in fields(PictureBatch) if f.name != "pixels")
 
 
 class PictureCache:

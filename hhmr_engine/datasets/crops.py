@@ -1,7 +1,7 @@
 """From a sample of a dataset to what training needs: a crop of 224 pixels, a right hand in its palm frame.
 
-Crops are those of `vision.landmarks.crop_around`: fingers up, the hand in the middle. Left hands are mirrored,
-picture and points together, so that everything after this knows right hands alone.
+Crops are those of `vision.landmarks.crop_around`: fingers up, the hand in the middle. Left hands are
+mirrored, picture and points together, so that everything after this knows right hands alone.
 """
 
 from __future__ import annotations
@@ -82,17 +82,12 @@ def seed_of(seed: int, name: str, key: str, epoch: int) -> tuple[int, ...]:
     return seed, zlib.crc32(f"{name}/{key}".encode()), epoch
 
 
-def check(sample: HandSample, vertices: int, picture: bool) -> None:
-    """Unusable, unless the sample shows a mesh of `vertices`; with `picture`, before a camera in a photo."""
+def check(sample: HandSample, picture: bool) -> None:
+    """Unusable, unless the sample is a mesh; with `picture`, one before a camera."""
     if sample.vertices is None:
         raise Unusable("joints alone")
     if not np.isfinite(sample.vertices).all():
         raise Unusable("vertices that are no numbers")
-    if len(sample.vertices) != vertices:
-        raise ValueError(
-            f"{sample.key} is a hand of {len(sample.vertices)} vertices, the template one of {vertices}:"
-            " give the template that 'hhmr import-hand' makes of the datasets' hand."
-        )
     if picture and (sample.image is None or sample.intrinsics is None):
         raise Unusable("no picture")
     if picture and sample.vertices[:, 2].min() <= 0:
@@ -102,7 +97,8 @@ def check(sample: HandSample, vertices: int, picture: bool) -> None:
 def right_hands(samples: Sequence[HandSample]) -> tuple[Tensor, Tensor]:
     """Vertices [B,V,3] with left hands mirrored, and what mirrors each in x [B]: 1 or -1."""
     mirror = torch.tensor([-1.0 if sample.side == LEFT else 1.0 for sample in samples])
-    vertices = torch.from_numpy(np.stack([sample.vertices for sample in samples]).astype(np.float32))
+    meshes = [sample.vertices for sample in samples if sample.vertices is not None]
+    vertices = torch.from_numpy(np.stack(meshes).astype(np.float32))
     vertices[..., 0] *= mirror[:, None]
     return vertices, mirror
 
@@ -120,7 +116,7 @@ def crop(
     seeds: Sequence[tuple[int, ...]],
     settings: CropSettings = EXACT,
 ) -> Crops:
-    """Crops of samples that `check` lets pass; photos [H,W,3] uint8 are their pictures, template as tensors."""
+    """Crops of samples that `check` lets pass, out of their photos [H,W,3] uint8; template as tensors."""
     dice = SampleDice(seeds)
     vertices, mirror = right_hands(samples)
     placed = template.regressor @ vertices
@@ -200,7 +196,7 @@ def _cut(photo: np.ndarray, affine: Tensor, colour: Tensor) -> Tensor:
 
     affine [2,3] takes the crop's pixels to the photo's.
     """
-    step = float(affine[:, :2].double().svd().S[0])
+    step = float(affine[:, :2].det().abs().sqrt())  # pixels of the photo for each of the crop's
     if step >= 2:  # as many pixels are averaged first as bilinear sampling would skip
         factor = int(step)
         photo = np.asarray(Image.fromarray(photo).reduce(factor))
@@ -212,7 +208,9 @@ def _cut(photo: np.ndarray, affine: Tensor, colour: Tensor) -> Tensor:
     high = (corners.amax(0).ceil() + 2).long().maximum(low + 1).minimum(limit)
     window = photo[low[1] : high[1], low[0] : high[0]]
     # To coordinates from -1 to 1 on both sides, as affine_grid has them.
-    theta = torch.cat([affine[:, :2] * SIDE / 2, (affine[:, :2].sum(1) * SIDE / 2 + affine[:, 2])[:, None]], 1)
+    theta = torch.cat(
+        [affine[:, :2] * SIDE / 2, (affine[:, :2].sum(1) * SIDE / 2 + affine[:, 2])[:, None]], 1
+    )
     theta[:, 2] -= low
     theta = 2 * theta / (high - low)[:, None]
     theta[:, 2] -= 1

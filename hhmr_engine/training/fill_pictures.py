@@ -25,8 +25,8 @@ from ..hand.build import at_resolution
 from ..hand.template import HandTemplate, load_template
 from ..model.checkpoint import template_hash
 from ..pictures import HandPictures, Pictures, PictureSettings
-from ..vision.networks import HandOutput, hand_network
-from ..vision.trunks import TRUNKS, HandTrunk, Trunk, hand_patches, load_trunk
+from ..vision.networks import hand_network
+from ..vision.trunks import TRUNKS, Trunk, load_trunk, look
 from .settings import load_settings
 from .train import data_cache
 
@@ -83,16 +83,9 @@ class PictureMaker:
             presence=presence,
         ).to("cpu")
 
-    @torch.no_grad()
     def _read(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Patches in 16 bits, landmarks, world landmarks and presence of crops [B,3,SIDE,SIDE] uint8."""
-        crops = pixels.float() / 255
-        output: HandOutput = self.landmarks(crops, features=True)
-        if isinstance(self.trunk, HandTrunk):  # has just run
-            assert output.map14 is not None and output.map7 is not None
-            patches = hand_patches(output.map14, output.map7)
-        else:
-            patches = self.trunk.features(crops)
+        patches, output = look(self.trunk, self.landmarks, pixels.float() / 255)
         return patches.half(), output.landmarks, output.world, output.presence
 
 

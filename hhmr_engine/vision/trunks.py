@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import resnet
-from .networks import HandNetwork, hand_network
+from .networks import HandNetwork, HandOutput, hand_network
 
 TRUNKS = ("hand", "resnet50")
 
@@ -63,6 +63,16 @@ class ResNetTrunk:
 def hand_patches(map14: Tensor, map7: Tensor) -> Tensor:
     """HandTrunk's features [B,49,640] from maps [B,112,14,14] and [B,192,7,7] that are there already."""
     return torch.cat([map7, F.pixel_unshuffle(map14, 2)], 1).flatten(2).transpose(1, 2)
+
+
+@torch.no_grad()
+def look(trunk: Trunk, landmarks: HandNetwork, crops: Tensor) -> tuple[Tensor, HandOutput]:
+    """Patches [B,49,F] of crops [B,3,224,224] in [0, 1], and what the landmark network says of them."""
+    output: HandOutput = landmarks(crops, features=True)
+    if not isinstance(trunk, HandTrunk):
+        return trunk.features(crops), output
+    assert output.map14 is not None and output.map7 is not None  # of the very network that has just run
+    return hand_patches(output.map14, output.map7), output
 
 
 def load_trunk(name: str, weights: Path | None = None, device: str = "cpu") -> Trunk:
