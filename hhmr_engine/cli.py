@@ -19,6 +19,7 @@ from .command import (
     BAD_INPUT,
     FAULT,
     OK,
+    SOME_FAILED,
     STOPPED,
     check_device,
     check_template,
@@ -34,6 +35,7 @@ from .options import (
     add_evaluate,
     add_fit,
     add_import_hand,
+    add_import_poses,
     add_inpaint,
     add_reconstruct,
     add_sampling,
@@ -89,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     add_train(command("train", _train, "train the network"))
     add_evaluate(command("evaluate", _evaluate, "measure the weights: tables as json and Markdown"))
     add_import_hand(command("import-hand", _import_hand, "turn your MANO into a hand to work on"))
+    add_import_poses(command("import-poses", _import_poses, "make poses to train on of your own recordings"))
     add_engine(command("serve", _serve, "answer requests on stdin and stdout, for the Blender add-on"))
     add_doctor(command("doctor", _doctor, "say what the engine runs on, what is wrong and what to do"))
     return parser
@@ -187,6 +190,24 @@ def _import_hand(args: argparse.Namespace) -> int:
         hand.save(out)
     print(f"A hand of {len(hand.vertices)} vertices: {out}; train it with 'hhmr train --template {out}'.")
     return OK
+
+
+def _import_poses(args: argparse.Namespace) -> int:
+    from .data.film import Wishes
+    from .data.import_poses import import_poses
+    from .faults import InputError
+    from .hand.template import load_template
+
+    out = args.out.with_suffix(".npz")
+    if not out.parent.is_dir():
+        raise InputError(f"There is no folder {out.parent}: make it, or give another --out.")
+    wishes = Wishes(args.side, args.unit, args.fps)
+    try:
+        with writing(args.out):
+            failed = import_poses(load_template(), args.files, out, args.name or out.stem, wishes, print)
+    except ValueError as exc:
+        raise InputError(str(exc)) from exc
+    return SOME_FAILED if failed else OK
 
 
 def _train(args: argparse.Namespace) -> int:

@@ -167,6 +167,34 @@ def add_import_hand(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, help="folder of recorded poses (default HHMR_DATA)")
 
 
+def add_import_poses(parser: argparse.ArgumentParser) -> None:
+    from .data.recording import SIDES, UNITS
+
+    text = (
+        "bvh with fingers; or npz, npy, json, csv of N x J x 3 joints, where J is 21 (OpenPose), 25 (WebXR) or 26 "
+        "(OpenXR)"
+    )
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help=text)
+    text = "npz, for --poses of train and evaluate"
+    parser.add_argument("--out", type=Path, required=True, metavar="POSES", help=text)
+    text = "of the source, which is one device on one person's hands (default the name of --out)"
+    parser.add_argument("--name", metavar="NAME", help=text)
+    text = "which hand lists are of, and which to take of files that name both (default auto)"
+    parser.add_argument("--side", choices=("auto", *SIDES), default="auto", help=text)
+
+    def unit(word: str) -> float | None:
+        if word == "auto":
+            return None
+        what = f"auto, {', '.join(UNITS)} or a number of metres above 0"
+        return UNITS.get(word) or numbers(1, what, 0.0)(word)
+
+    text = f"auto (by the hand's size), {', '.join(UNITS)}, or metres (default auto)"
+    parser.add_argument("--unit", type=unit, default=None, metavar="UNIT", help=text)
+    text = "frames a second that are taken of films which say how fast they are (default 30)"
+    rate = numbers(1, "a number of frames above 0", 0.0)
+    parser.add_argument("--fps", type=rate, default=30.0, metavar="F", help=text)
+
+
 def add_train(parser: argparse.ArgumentParser) -> None:
     text = "settings (default those of the weights that ship)"
     parser.add_argument("--config", type=Path, metavar="TOML", help=text)

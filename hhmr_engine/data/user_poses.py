@@ -7,6 +7,7 @@ frame, `source` the name of the source: one device on one hand, so that one cali
 
 from __future__ import annotations
 
+import os
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -21,6 +22,7 @@ from .sources import PoseSet, blocks
 
 FEWEST_JOINTS = 8  # of 21: of fewer, a pose is mostly what is usual
 FEWEST_RIGID = 3  # of those that a first alignment relies on
+MIDDLE = 9  # the middle finger's knuckle, from which a calibration measures the hand
 LARGEST = 1 << 30  # bytes of a file
 UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 
@@ -72,17 +74,32 @@ def read_poses(path: Path) -> PoseSet:
     names = _strings(arrays, "names", path, np.char.add("frame ", frames.astype(str)))
     joints = np.where(np.isfinite(joints).all(-1, keepdims=True), joints, np.nan).astype(np.float64)
     keep = enough(joints)
-    if not keep.any() or np.isnan(joints[keep][:, 9]).all():
+    if not keep.any():
         raise ValueError(
             f"No frame in {path} knows enough of a hand (its middle knuckle and {FEWEST_JOINTS - 1} joints)."
         )
     return PoseSet(name, joints[keep], group[keep], names[keep])
 
 
+def save_poses(path: Path, poses: PoseSet, side: np.ndarray, notes: list[str]) -> None:
+    """Write the npz beside and rename it. `side` [N]: what each hand was before; notes: what was done."""
+    arrays = {"group": poses.group, "names": poses.names, "side": side, "notes": np.array(notes)}
+    beside = path.with_name(f".{path.stem}.{os.getpid()}.part.npz")
+    try:
+        np.savez_compressed(
+            beside, joints=poses.joints.astype(np.float32), source=np.array(poses.name), **arrays
+        )
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
 def enough(joints: np.ndarray) -> np.ndarray:
-    """[N] bool: frames [N,21,3] of which enough is known to fit a hand."""
+    """[N] bool: frames [N,21,3] of which enough is known to fit a hand, its size among it."""
     known = ~np.isnan(joints).any(-1)
-    return (known.sum(1) >= FEWEST_JOINTS) & (known[:, RIGID_JOINTS].sum(1) >= FEWEST_RIGID)
+    return (
+        known[:, MIDDLE] & (known.sum(1) >= FEWEST_JOINTS) & (known[:, RIGID_JOINTS].sum(1) >= FEWEST_RIGID)
+    )
 
 
 def _strings(arrays: dict[str, np.ndarray], name: str, path: Path, usual: np.ndarray) -> np.ndarray:
