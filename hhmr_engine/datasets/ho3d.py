@@ -103,7 +103,7 @@ class Ho3d(Annotated):
         found = {}
         for name, count in self.fields.items():
             try:
-                value = numbers(array_of(content[name]), count)
+                value = numbers(_plain(content[name]), count)
             except (ValueError, KeyError, TypeError):
                 return None
             if value is None:
@@ -149,3 +149,8 @@ class Ho3d(Annotated):
         joints = np.full((21, 3), np.nan)
         joints[0] = found["handJoints3D"]
         return joints, None
+
+
+def _plain(value: Any) -> Any:
+    """Numbers as they lie in a pickle: arrays, or lists of numbers or of numpy's."""
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else array_of(value)
