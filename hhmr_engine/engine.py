@@ -63,7 +63,7 @@ class Engine:
             torch.set_num_threads(threads)
         flush_denormals()
         self.device = _device(device)
-        self.weights = weights or DEFAULT_WEIGHTS
+        self.weights, self.template_file = weights or DEFAULT_WEIGHTS, template
         hand = load_template(template or DEFAULT_PATH)
         sizes = level_sizes(self.weights)
         every_vertex = sizes is not None and sizes[0] == len(hand.vertices)

@@ -69,11 +69,15 @@ def evaluate(args: argparse.Namespace) -> int:
 def _makers(args: argparse.Namespace) -> dict[str, Maker]:
     """What is to be made, by name; an InputError names what there is."""
     if args.paper:
-        from functools import partial
+        from .evaluation.paper import Options, makers
 
-        from .evaluation.paper import run_paper
-
-        known: dict[str, Maker] = {str(number): partial(run_paper, number) for number in range(1, 6)}
+        for option, path in (("--data", args.data), ("--mano", args.mano)):
+            if path is not None and not path.exists():
+                raise InputError(f"There is no {path} for {option}: check the name.")
+        if args.hands is not None and args.hands < 1:
+            raise InputError(f"--hands is {args.hands}: give 1 or more.")
+        files = args.out.with_suffix("")
+        known: dict[str, Maker] = makers(Options(args.crops, args.hands, args.mano, files))
     else:
         from .evaluation.tables.catalogue import POSES, TABLES
 

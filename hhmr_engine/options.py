@@ -224,6 +224,12 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--poses", type=Path, metavar="FILE", help=text)
     text = "the paper's own tables, on its data in --data"
     parser.add_argument("--paper", action="store_true", help=text)
+    text = "of --paper: crops of each photo, fused; default: paper, MeshGraphormer's 95 (with --quick: none)"
+    parser.add_argument("--crops", choices=("none", "few", "paper"), help=text)
+    text = "of --paper: N hands of each dataset, evenly over it (default: all)"
+    parser.add_argument("--hands", type=int, metavar="N", help=text)
+    text = "of --paper: MANO_RIGHT.pkl (default: beside the datasets, if it is there)"
+    parser.add_argument("--mano", type=Path, metavar="FILE", help=text)
     text = "write the tables into docs/results.md of the checkout"
     parser.add_argument("--write", action="store_true", help=text)
     add_engine(parser)

@@ -92,7 +92,7 @@ def _sighting(engine: Engine, request: Request, found: Found, views: View | None
     target, sigma = _tangents(found, engine.device)
     appearance = None
     if request.image and found.photo is not None and found.crop is not None and request.method == "network":
-        changes = AUGMENTED if request.augment else AUGMENTED[:1]
+        changes: tuple = AUGMENTED if request.augment else AUGMENTED[:1]
         if request.crops is not None:
             changes = tuple(map(tuple, request.crops.tolist()))
         appearance = _appearance(engine, found.photo, found.crop, changes)

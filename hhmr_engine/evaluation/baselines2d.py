@@ -9,6 +9,7 @@ large and twice as far away is seen alike.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -73,14 +74,33 @@ class _Views:
         return _Views(self.seen[keep], self.weight[keep], self.start[keep], self.place[keep])
 
 
+class JointModel(Protocol):
+    """A posable hand whose parameters [n,size] are standard normal a priori."""
+
+    size: int
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """Joints [n,21,3] in the hand's own axes, metres."""
+        ...
+
+    def skinned(self, z: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Vertices [n,V,3] and joints [n,21,3], float32."""
+        ...
+
+
 class SkinnedFit:
     """Fits hands one by one, every restart by itself."""
 
     def __init__(
-        self, template: HandTemplate, recordings: list[Retargeted], settings: FitSettings | None = None
+        self,
+        template: HandTemplate,
+        recordings: list[Retargeted],
+        settings: FitSettings | None = None,
+        model: JointModel | None = None,
     ) -> None:
+        """model: another hand in place of the template's."""
         self.settings = settings or FitSettings()
-        self.model = PosedJoints(template, recordings, self.settings.pose, self.settings.components)
+        self.model = model or PosedJoints(template, recordings, self.settings.pose, self.settings.components)
         self.size = self.model.size + 6  # rotation vector, sideways (parts of the distance), log depth
         neutral = self.model(torch.zeros(1, self.model.size, dtype=torch.float64))[0]
         self.middle = neutral.mean(0)  # [3]: the hand turns about it

@@ -89,7 +89,8 @@ class Context:
         if name not in self.others:
             return None
         if name not in self._engines:
-            engine = Engine(str(self.engine.device), self.others[name])
+            template = self.engine.template_file
+            engine = Engine(str(self.engine.device), self.others[name], template=template)
             if len(engine.arrays.vertices) != len(self.engine.arrays.vertices):
                 raise InputError(f"{self.others[name]} (--compare {name}) is for another hand: leave it out.")
             self._engines[name] = engine
