@@ -40,24 +40,24 @@ class Asker:
     ) -> Iterator[tuple[int, Hypotheses]]:
         """Every hand completed from its joints where `seen` [21] or [N,21]; refused ones are counted."""
         told = np.where(np.broadcast_to(seen, (len(hands), 21))[..., None], hands.joints, np.nan)
-        yield from self._all([{"joints": joints} for joints in told], method, changes)
+        yield from self.told(told, method, **changes)
 
     def meshes(
         self, hands: TestHands, kept: np.ndarray, method: str, **changes: Any
     ) -> Iterator[tuple[int, Hypotheses]]:
         """Every hand completed from its vertices where `kept` [V] or [N,V]."""
         told = np.where(np.broadcast_to(kept, hands.vertices.shape[:2])[..., None], hands.vertices, np.nan)
-        yield from self._all([{"vertices": vertices} for vertices in told], method, changes)
+        yield from self.told(told, method, **changes)
 
-    def _all(
-        self, given: list[dict[str, np.ndarray]], method: str, changes: dict[str, Any]
-    ) -> Iterator[tuple[int, Hypotheses]]:
-        for row, condition in enumerate(given):
+    def told(self, told: np.ndarray, method: str, **changes: Any) -> Iterator[tuple[int, Hypotheses]]:
+        """Every hand of joints [N,21,3] or vertices [N,V,3], NaN = unknown."""
+        name = "joints" if told.shape[1] == 21 else "vertices"
+        for row, points in enumerate(told):
             options: dict[str, Any] = {
                 "seed": SEED,
                 "count": COUNT,
                 **METHODS[method],
-                **condition,
+                name: points.astype(np.float32),
                 **changes,
             }
             try:

@@ -133,14 +133,15 @@ def training_hands(
 
     Without held-out frames; of some of them, the proportions and axes are those of a recording's hand.
     """
-    stream = HandStream(template, recordings, StreamSettings(), int(generator(PRIOR_SEED).integers(2**31)))
+    rng = generator(PRIOR_SEED)
+    stream = HandStream(template, recordings, StreamSettings(), int(rng.integers(2**31)))
     drawn = [stream.poses(500) for _ in range(count // 500)]
-    angles, source = (np.concatenate(parts) for parts in zip(*drawn))
-    _, lengths = random_shapes(stream.rng, count)
+    angles, source = (torch.cat(parts).numpy() for parts in zip(*drawn))
+    _, lengths = random_shapes(rng, count)
     offsets = np.zeros((count, 20, 3), np.float32)
     if recordings:
-        lent = np.where(source >= 0, 1 / 2, 1 / 6) > stream.rng.random(count)
-        owner = np.where(source >= 0, source, stream.rng.integers(0, len(recordings), count))[lent]
+        lent = np.where(source >= 0, 1 / 2, 1 / 6) > rng.random(count)
+        owner = np.where(source >= 0, source, rng.integers(0, len(recordings), count))[lent]
         measured = np.stack([r.calibration.lengths for r in recordings])[owner]
         lengths[lent] = measured * (1 + 0.3 * (lengths[lent] - 1))
         offsets[lent] = np.stack([r.calibration.offsets for r in recordings])[owner]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,7 +11,8 @@ import torch
 from ..data.hands import HandStream, StreamSettings
 from ..data.retarget import Retargeted
 from ..data.sampler import sample_angles
-from ..data.splits import TEST
+from ..data.sources import GAP
+from ..data.splits import TEST, TRAIN
 from ..hand import dof
 from ..hand.build import random_shapes
 from ..hand.frame import palm_frame
@@ -70,10 +71,9 @@ def recorded_hands(
     rng = generator(RECORDED_SEED)
     meshes, sources, residuals = [], [], []
     for recording in recordings:
-        rows = np.flatnonzero(recording.split == split)
+        rows = held_out_rows(recording, per_source, split)
         if len(rows) == 0:  # a short recording is whole in one split
             continue
-        rows = rows[np.linspace(0, len(rows) - 1, min(per_source, len(rows))).round().astype(int)]
         offsets = recording.calibration.offsets.astype(np.float32)
         lengths = np.tile(recording.calibration.lengths.astype(np.float32), (len(rows), 1))
         turn = dof.rotations(template, recording.angles[rows], offsets)
@@ -83,10 +83,30 @@ def recorded_hands(
     return _placed(template, np.concatenate(meshes), np.array(sources), np.concatenate(residuals), rng)
 
 
-def stream_hands(template: HandTemplate, recordings: list[Retargeted], count: int, name: str) -> np.ndarray:
+def held_out_rows(recording: Retargeted, count: int, split: str = TEST) -> np.ndarray:
+    """The frames of a source that `recorded_hands` takes, in its order."""
+    rows = np.flatnonzero(recording.split == split)
+    return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)]
+
+
+def stream_hands(
+    template: HandTemplate,
+    recordings: list[Retargeted],
+    count: int,
+    name: str,
+    settings: StreamSettings | None = None,
+) -> np.ndarray:
     """`count` hands [count,V,3] as training sees them, without held-out frames; palm frame, metres."""
-    stream = HandStream(template, recordings, StreamSettings(), int(generator(name).integers(2**31)))
+    stream = HandStream(
+        template, recordings, settings or StreamSettings(), int(generator(name).integers(2**31))
+    )
     return np.concatenate([stream.next(min(500, count - i)).numpy() * UNIT for i in range(0, count, 500)])
+
+
+def only_held_out(recordings: list[Retargeted]) -> list[Retargeted]:
+    """The same recordings for a stream of hands that training has not seen: their test frames alone."""
+    held = [replace(r, split=np.where(r.split == TEST, TRAIN, GAP)) for r in recordings]
+    return [r for r in held if (r.split == TRAIN).any()]
 
 
 def in_palm_frame(template: HandTemplate, joints: np.ndarray) -> np.ndarray:
