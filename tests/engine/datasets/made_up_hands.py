@@ -108,6 +108,18 @@ def lens(focal: float, width: int, height: int, off: tuple[float, float] = (0, 0
     return Camera(np.array([[focal, 0, centre[0]], [0, focal, centre[1]], [0, 0, 1]]), width, height)
 
 
+@lru_cache
+def poses() -> np.ndarray:
+    """[64,48] sampled poses of a right hand, as axis-angles on the flat hand."""
+    template = load_template()
+    turns = dof.rotations(template, sample_angles(64, np.random.default_rng(3), template))
+    pose = np.zeros((64, 16, 3))
+    for bone, joint in enumerate(JOINT_OF_BONE):
+        if bone and bone not in METACARPALS:
+            pose[:, joint] = Rotation.from_matrix(TURN @ turns[:, bone] @ TURN.T).as_rotvec()
+    return pose.reshape(64, 48)
+
+
 def hands_before(
     cameras: list[Camera], sides: list[str], seed: int, share: float = 0.6, betas: np.ndarray | None = None
 ) -> list[Hand]:
@@ -116,20 +128,12 @@ def hands_before(
     share: of the picture's shorter side that a hand takes; betas [10]: of all of them.
     """
     rng = np.random.default_rng([seed, len(sides)])
-    template = load_template()
-    turns = dof.rotations(template, sample_angles(len(sides), rng, template))
     hands = []
-    for camera, side, turn in zip(cameras, sides, turns, strict=True):
-        pose = np.zeros((16, 3))
-        for bone, joint in enumerate(JOINT_OF_BONE):
-            if bone and bone not in METACARPALS:
-                pose[joint] = Rotation.from_matrix(TURN @ turn[bone] @ TURN.T).as_rotvec()
-        if side == "left":
-            pose *= [1.0, -1.0, -1.0]
-        pose[0] = Rotation.random(random_state=rng.integers(2**31)).as_rotvec()
+    for camera, side in zip(cameras, sides, strict=True):
+        pose = poses()[rng.integers(64)] * np.tile([1.0, -1.0, -1.0] if side == "left" else [1.0] * 3, 16)
+        pose[:3] = Rotation.random(random_state=rng.integers(2**31)).as_rotvec()
         shape = rng.normal(0, 0.8, 10) if betas is None else betas
-        hand = Hand(side, pose.ravel(), shape, np.zeros(3))
-        hands.append(_placed(hand, camera, share, rng))
+        hands.append(_placed(Hand(side, pose, shape, np.zeros(3)), camera, share, rng))
     return hands
 
 
@@ -139,12 +143,11 @@ def _placed(hand: Hand, camera: Camera, share: float, rng: np.random.Generator) 
     vertices = hand.shape()[0]
     middle = (vertices.min(0) + vertices.max(0)) / 2
     ray = np.linalg.inv(camera.intrinsics) @ [camera.width / 2, camera.height / 2, 1]
-    hand = replace(hand, transl=ray * depth - middle)
     # Somewhere in the picture, with a margin.
-    seen = camera.project(hand.shape()[0])
+    seen = camera.project(vertices - middle + ray * depth)
     room = np.minimum(seen.min(0) - 6, np.array([camera.width, camera.height]) - 6 - seen.max(0)).clip(0)
     shift = rng.uniform(-0.7, 0.7, 2) * room * depth / focal
-    return replace(hand, transl=hand.transl + [*shift, 0])
+    return replace(hand, transl=ray * depth - middle + [*shift, 0])
 
 
 def draw(meshes: list[np.ndarray], camera: Camera, rng: np.random.Generator) -> np.ndarray:

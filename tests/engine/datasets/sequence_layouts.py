@@ -181,17 +181,18 @@ def write_dexycb(made: Miniature, truth: bool) -> None:
         path.write_text("betas:\n" + "".join(f"- {beta!r}\n" for beta in betas.tolist()))
         for number in range(5):
             count = max(1, made.count // (8 if number < 4 else 2))
+            bad = made.bad and number in (0, 4)
             sequence = f"{folder}/20200820_14{subject}{number}00"
             (made.folder / sequence).mkdir(parents=True)
-            (made.folder / sequence / "meta.yml").write_text(
-                _meta_yaml(mano, side, count + 2 * made.bad, serial)
-            )
+            (made.folder / sequence / "meta.yml").write_text(_meta_yaml(mano, side, count + 2 * bad, serial))
             seed = made.seed * 1000 + 600 + 10 * subject + number
             hands = hands_before([camera] * count, [side] * count, seed, 0.4, betas)
-            _sequence(made, "evaluation" if number == 4 else "train", f"{sequence}/{serial}", hands, camera)
+            _sequence(
+                made, "evaluation" if number == 4 else "train", f"{sequence}/{serial}", hands, camera, bad
+            )
 
 
-def _sequence(made: Miniature, split: str, place: str, hands: list[Hand], camera: Camera) -> None:
+def _sequence(made: Miniature, split: str, place: str, hands: list[Hand], camera: Camera, bad: bool) -> None:
     rng = made.rng(6, len(place))
     for frame, hand in enumerate(hands):
         # MANO_LEFT as it is: the makers of DexYCB used it so.
@@ -200,7 +201,7 @@ def _sequence(made: Miniature, split: str, place: str, hands: list[Hand], camera
         pose = np.concatenate([hand.in_components(), hand.transl])
         _save_label(made, place, frame, joints, pose)
         made.note(split, f"{place}/{frame:06d}", hand.side, (vertices, joints))
-    if made.bad:
+    if bad:
         frame = len(hands)
         for extra in (frame, frame + 1):
             save_image(made.folder / place / f"color_{extra:06d}.jpg", draw([], camera, rng))
