@@ -142,7 +142,7 @@ def _add_camera(parser: argparse.ArgumentParser) -> None:
     length = numbers(1, "a length in millimetres above 0", 0.0)
     text = "which hand (default auto: it is found)"
     parser.add_argument("--side", choices=(AUTO, *SIDES), default=AUTO, help=text)
-    text = "focal length of the lens (default: a guess, a wide angle or longer)"
+    text = "focal length of the lens (default: the photo's own word, or a guess: a wide angle or longer)"
     parser.add_argument("--focal", type=length, metavar="MM", help=text)
     text = f"length of the sensor's longer side (default {SENSOR:g})"
     parser.add_argument("--sensor", type=length, metavar="MM", help=text)
@@ -171,7 +171,7 @@ def add_import_poses(parser: argparse.ArgumentParser) -> None:
     from .data.recording import SIDES, UNITS
 
     text = (
-        "bvh with fingers; or npz, npy, json, csv of N x J x 3 joints, where J is 21 (OpenPose), 25 (WebXR) or 26 "
+        "bvh with fingers; or npz, npy, json, csv of N x J x 3 joints: J is 21 (OpenPose), 25 (WebXR) or 26 "
         "(OpenXR)"
     )
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help=text)
@@ -195,8 +195,27 @@ def add_import_poses(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fps", type=rate, default=30.0, metavar="F", help=text)
 
 
+def add_data(parser: argparse.ArgumentParser, runs: dict[str, Callable[[argparse.Namespace], int]]) -> None:
+    """What is done with datasets: `runs` has the function of each sub-command."""
+    acts = parser.add_subparsers(title="commands", required=True, metavar="command")
+
+    def act(name: str, text: str) -> argparse.ArgumentParser:
+        added = acts.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        added.set_defaults(run=runs[name])
+        added.add_argument("--debug", action="store_true", help="show where a fault comes from")
+        text = "a dataset as it was unpacked, or a folder of several"
+        added.add_argument("folder", type=Path, metavar="DIR", help=text)
+        text = "MANO_RIGHT.pkl, for meshes of sets with parameters (default: DIR/mano/MANO_RIGHT.pkl)"
+        added.add_argument("--mano", type=Path, metavar="FILE", help=text)
+        return added
+
+    check = act("check", "say which datasets a folder holds and what is missing, and draw some hands")
+    text = "the drawing (default hhmr-data.png)"
+    check.add_argument("--out", default="hhmr-data.png", metavar="PNG", help=text)
+
+
 def add_train(parser: argparse.ArgumentParser) -> None:
-    text = "settings (default those of the weights that ship)"
+    text = "settings, or the name of those that ship: hhmr.toml (default), paper.toml"
     parser.add_argument("--config", type=Path, metavar="TOML", help=text)
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints and weights")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
@@ -204,7 +223,14 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         "--steps", type=int, metavar="N", help="stop after N steps, in place of the settings'"
     )
     parser.add_argument("--minutes", type=float, metavar="M", help="stop after M minutes; --resume goes on")
-    parser.add_argument("--data", type=Path, help="folder of recorded poses (default HHMR_DATA)")
+    text = "then measure on the validation split: a line in progress.jsonl of --out"
+    parser.add_argument("--evaluate", action="store_true", help=text)
+    text = "folder of recorded poses (default HHMR_DATA); with settings that name datasets, of those"
+    parser.add_argument("--data", type=Path, help=text)
+    text = "npz of 'hhmr import-poses': recordings of your own, beside those of --data"
+    parser.add_argument("--poses", type=Path, nargs="+", default=(), metavar="FILE", help=text)
+    text = "a usual resnet50 file, where the settings' trunk is one"
+    parser.add_argument("--trunk", type=Path, metavar="FILE", help=text)
     text = "folder of training pictures, made by python -m hhmr_engine.training.fill_pictures"
     parser.add_argument("--pictures", type=Path, metavar="DIR", help=text)
     _add_template(parser)

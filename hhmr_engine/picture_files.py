@@ -108,7 +108,7 @@ def _of_photo(photo: Photo, asked: Asked) -> Request:
         joints2d, sigma2d = asked.skeleton.joints2d, asked.skeleton.sigma2d
         request = replace(request, joints2d=joints2d / np.float32(factor))
         request = replace(request, sigma2d=None if sigma2d is None else sigma2d / np.float32(factor))
-    return replace(request, photo=photo.pixels, focal=_focal(asked, photo.size) / factor)
+    return replace(request, photo=photo.pixels, focal=(_focal(asked, photo.size) or photo.focal) / factor)
 
 
 def _focal(asked: Asked, size: tuple[int, int] | None) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -33,6 +33,8 @@ _UPRIGHT = {
 }
 _SWAP_SIDES = {_UPRIGHT[number] for number in (5, 6, 7, 8)}
 _ORIENTATION = 0x0112
+_EXIF, _FOCAL_35MM = 0x8769, 0xA405
+_DIAGONAL_35MM = math.hypot(36, 24)  # millimetres: what CIPA's 35 mm equivalent is in proportion to
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Photo:
     pixels: NDArray[np.uint8]  # [h, w, 3], what is held
     size: tuple[int, int]  # width and height of the picture
     factor: int = 1  # pixels of the picture for each pixel held, along one side
+    focal: float = 0.0  # pixels of the picture, as its camera wrote into the file; 0: it did not
 
     @cached_property
     def levels(self) -> list[NDArray[np.uint8]]:
@@ -108,8 +111,18 @@ def _read(image: Image.Image) -> Photo:
     if _factor(*size) > 1 and image.format in ("JPEG", "MPO"):
         # Decode at 1/2, 1/4 or 1/8 of the side, no smaller than what is held.
         image.draft(None, (size[0] // _factor(*size), size[1] // _factor(*size)))
-    orientation = int(image.getexif().get(_ORIENTATION) or 1)
-    return _hold(_rgb(image), size, _UPRIGHT.get(orientation))
+    exif = image.getexif()
+    orientation = int(exif.get(_ORIENTATION) or 1)
+    return replace(_hold(_rgb(image), size, _UPRIGHT.get(orientation)), focal=_focal(exif, size))
+
+
+def _focal(exif: Image.Exif, size: tuple[int, int]) -> float:
+    """Pixels, by the 35 mm equivalent that phones write; 0 where there is none, or no sense in it."""
+    try:
+        millimetres = float(exif.get_ifd(_EXIF).get(_FOCAL_35MM) or 0)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return 0.0
+    return millimetres / _DIAGONAL_35MM * math.hypot(*size) if 4 <= millimetres <= 1200 else 0.0
 
 
 def _hold(image: Image.Image, size: tuple[int, int], turn: Image.Transpose | None = None) -> Photo:

@@ -176,3 +176,20 @@ def test_bad_files_get_one_sentence(tmp_path: Path, name: str) -> None:
     sentence = str(caught.value)
     assert str(path) in sentence and word in sentence
     assert sentence.endswith(".") and "\n" not in sentence and ": " in sentence.removeprefix(str(path))
+
+
+@pytest.mark.parametrize(("written", "degrees"), [(26, 79.5), (85, 28.6), (0, None), (None, None)])
+def test_a_phones_lens_is_read_from_its_file(
+    tmp_path: Path, written: int | None, degrees: float | None
+) -> None:
+    """As an angle over the picture's diagonal, in whatever direction it was held."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    if written is not None:
+        exif.get_ifd(0x8769)[0xA405] = written
+    Image.new("RGB", (400, 300)).save(tmp_path / "a.jpg", exif=exif)
+    focal = open_photo(tmp_path / "a.jpg").focal
+    if degrees is None:
+        assert focal == 0
+    else:
+        assert 2 * np.degrees(np.arctan(250 / focal)) == pytest.approx(degrees, abs=0.1)
