@@ -30,6 +30,7 @@ from .command import (
     writing,
 )
 from .options import (
+    add_data,
     add_doctor,
     add_engine,
     add_evaluate,
@@ -92,6 +93,10 @@ def _parser() -> argparse.ArgumentParser:
     add_evaluate(command("evaluate", _evaluate, "measure the weights: tables as json and Markdown"))
     add_import_hand(command("import-hand", _import_hand, "turn your MANO into a hand to work on"))
     add_import_poses(command("import-poses", _import_poses, "make poses to train on of your own recordings"))
+    add_data(
+        command("data", _data_check, "look into the datasets that the paper was trained on"),
+        {"check": _data_check},
+    )
     add_engine(command("serve", _serve, "answer requests on stdin and stdout, for the Blender add-on"))
     add_doctor(command("doctor", _doctor, "say what the engine runs on, what is wrong and what to do"))
     return parser
@@ -250,6 +255,12 @@ def _evaluate(args: argparse.Namespace) -> int:
     from .evaluate_command import evaluate
 
     return evaluate(args)
+
+
+def _data_check(args: argparse.Namespace) -> int:
+    from .data_command import check
+
+    return check(args)
 
 
 def _serve(args: argparse.Namespace) -> int:
