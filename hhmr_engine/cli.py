@@ -21,8 +21,6 @@ from .command import (
     OK,
     SOME_FAILED,
     STOPPED,
-    check_device,
-    check_template,
     chosen,
     explain,
     make_engine,
@@ -209,45 +207,21 @@ def _import_poses(args: argparse.Namespace) -> int:
     wishes = Wishes(args.side, args.unit, args.fps)
     try:
         with writing(args.out):
-            failed = import_poses(load_template(), args.files, out, args.name or out.stem, wishes, print)
+            imported = import_poses(load_template(), args.files, out, args.name or out.stem, wishes)
     except ValueError as exc:
         raise InputError(str(exc)) from exc
-    return SOME_FAILED if failed else OK
+    print("\n".join(imported.lines))
+    for sentence in imported.failed:
+        print(f"hhmr: {sentence}", file=sys.stderr)
+    return SOME_FAILED if imported.failed else OK
 
 
 def _train(args: argparse.Namespace) -> int:
-    import os
-    from dataclasses import replace
+    from .train_command import run
 
-    from .faults import InputError
-
-    data = args.data or (Path(os.environ["HHMR_DATA"]) if os.environ.get("HHMR_DATA") else None)
-    for option, path in (("--config", args.config), ("--data", data), ("--pictures", args.pictures)):
-        if path is not None and not path.exists():
-            raise InputError(f"There is no {path} for {option}: check the name.")
-    if not args.resume and (args.out / "state.safetensors").exists():
-        raise InputError(f"{args.out} holds a run: add --resume to go on with it, or give another --out.")
-    if args.steps is not None and args.steps < 1:
-        raise InputError(f"--steps is {args.steps}: give 1 or more.")
-    check_device(args.device)
-    check_template(args.template)
-    from safetensors import SafetensorError
-
-    from .training.settings import load_settings
-    from .training.train import train
-
-    try:
-        settings = load_settings(args.config or Path(__file__).with_name("training") / "hhmr.toml")
-        if args.steps is not None:
-            settings = replace(settings, steps=args.steps)
-        seconds = None if args.minutes is None else 60.0 * args.minutes
-        weights = train(
-            settings, args.out, data, args.device, args.resume, seconds, args.template, args.pictures
-        )
-    except (ValueError, OSError, SafetensorError) as exc:
-        # The trainer's words for settings, data and checkpoints that don't fit.
-        raise InputError(f"Training stopped: {exc}") from exc
-    print(f"Trained: {weights}")
+    weights = run(args)
+    if os.environ.get("RANK", "0") == "0":
+        print(f"Trained: {weights}")
     return OK
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..hand.template import HandTemplate
 from .film import Film, Wishes, read_film
-from .joint_fit import AnglePrior, residuals
+from .joint_fit import residuals, stiffness
 from .recording import Recording
 from .retarget import lay, usual_prior
 from .sources import GAP, PoseSet, blocks
@@ -19,20 +19,26 @@ from .user_poses import save_poses
 MANY_FILES = 10  # of so many films, and more, each is one group of the split, as a glove's episodes are
 HARDLY = 4.0  # mm: recordings of known devices have medians of 0.5 to 2.4
 NO_HAND = 15.0  # mm, and four times the median: the device had lost the hand
+ODD = 65.0  # stiffness of a calibration: theirs are 23 to 59, and of mirrored or mixed up joints 71 to 530
 LOST = "that are no hand"
+DOUBT = (
+    "Our hand hardly fits these joints: check their order and the side, and import what is of another person or "
+    "device by itself."
+)
 
 
-def import_poses(
-    template: HandTemplate,
-    files: list[Path],
-    out: Path,
-    name: str,
-    wishes: Wishes,
-    say: Callable[[str], None],
-) -> int:
-    """Write `out`, the poses of all files as one source of that name; how many files could not be read.
+@dataclass(frozen=True)
+class Imported:
+    """What to say: of each file that was read, then of all of them; and of those that could not be read."""
 
-    `say` gets a line for each file and one for all. Raises ValueError with one sentence where none is left.
+    lines: list[str]
+    failed: list[str]
+
+
+def import_poses(template: HandTemplate, files: list[Path], out: Path, name: str, wishes: Wishes) -> Imported:
+    """Write `out`, the poses of all files as one source of that name.
+
+    Raises ValueError with one sentence where none is left, OSError where `out` cannot be written.
     """
     prior = usual_prior(template)
     films: list[Film] = []
@@ -44,25 +50,25 @@ def import_poses(
             failed.append(f"{path} cannot be read ({exc.strerror or exc}): check the name.")
         except ValueError as exc:
             failed.append(str(exc))
-    for sentence in failed if len(files) > 1 else []:
-        say(sentence)
     if not films:
-        none = f"None of the {len(files)} files could be imported."
-        raise ValueError(failed[0] if len(files) == 1 else none)
+        more = f" Nor could the other {len(files) - 1} files be imported." if len(files) > 1 else ""
+        raise ValueError(failed[0] + more)
     poses = _gathered(films, name)
     side = np.concatenate([[hand.side] * len(hand.joints) for film in films for hand in film.kept])
     owner = np.repeat(np.arange(len(films)), [sum(len(hand.joints) for hand in film.kept) for film in films])
-    residual = _residual(template, poses, prior)
+    hands, joints, calibration = lay(template, poses, prior)
+    residual = 1000.0 * np.nanmean(residuals(template, hands, calibration, joints), axis=1)
     good = residual <= max(NO_HAND, 4 * float(np.median(residual)))
+    lines = []
     for number, film in enumerate(films):
         film.drop(LOST, int((~good & (owner == number)).sum()))
-    notes = [film.line(residual[good & (owner == number)]) for number, film in enumerate(films)]
+        lines.append(film.line(residual[good & (owner == number)]))
     poses = PoseSet(name, poses.joints[good], poses.group[good], poses.names[good])
-    save_poses(out, poses, side[good], notes)
-    for number, note in enumerate(notes):
-        say(note + _doubt(residual[good & (owner == number)]))
-    say(_summary(out, poses, residual[good]))
-    return len(failed)
+    save_poses(out, poses, side[good], lines)
+    lines.append(_summary(out, poses, residual[good]))
+    if np.median(residual) > HARDLY or stiffness(calibration) > ODD:
+        lines.append(DOUBT)
+    return Imported(lines, failed)
 
 
 def _gathered(films: list[Film], name: str) -> PoseSet:
@@ -74,21 +80,6 @@ def _gathered(films: list[Film], name: str) -> PoseSet:
         np.concatenate([recording.joints for _, recording in kept]),
         np.concatenate([_group(film, recording, many) for film, recording in kept]),
         np.concatenate([_names(film, recording) for film, recording in kept]),
-    )
-
-
-def _residual(template: HandTemplate, poses: PoseSet, prior: AnglePrior) -> np.ndarray:
-    """[N] mm: mean distance of our hand from the known joints, with one calibration for all of them."""
-    hands, joints, calibration = lay(template, poses, prior)
-    return 1000.0 * np.nanmean(residuals(template, hands, calibration, joints), axis=1)
-
-
-def _doubt(residual: np.ndarray) -> str:
-    if not len(residual) or np.median(residual) <= HARDLY:
-        return ""
-    return (
-        ". They hardly fit a hand: is the order of the joints another, the side the other one, or are they "
-        "of another person or device than the rest (then import them by themselves)?"
     )
 
 
