@@ -2,150 +2,140 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..hand import dof
-from ..hand.build import random_shapes
-from ..hand.dof import LIMITS
 from ..hand.frame import palm_frame
 from ..hand.skinning import skin
 from ..hand.template import HandTemplate
-from .penetration import measure_proxies, part
+from .pose_chunks import CHUNK, SAMPLED, Chunk, PoseChunks, StreamSettings, trained_on
 from .retarget import Retargeted
-from .sampler import sample_angles
 
-CHUNK = 1024
+__all__ = ["CHUNK", "SAMPLED", "HandStream", "StreamSettings"]
 
-
-@dataclass(frozen=True)
-class StreamSettings:
-    """Shares of a chunk of poses; the rest comes from the sampler."""
-
-    recorded: float = 0.3  # recordings as they are, give or take `jitter`
-    crossed: float = 0.2  # fingers of one pose on the hand of another
-    jitter: float = 3.0  # degrees
-    pool: int = 40000  # poses kept; a chunk of new ones replaces the oldest
-    refresh: float = 0.2  # new poses per hand handed out
-    left_out: tuple[str, ...] = ()  # sources that are not trained on, to be judged by
-
-    def __post_init__(self) -> None:
-        if self.pool < 2 * CHUNK:
-            raise ValueError(f"stream.pool must be at least {2 * CHUNK}, not {self.pool}.")
-        if min(self.recorded, self.crossed) < 0 or self.recorded + self.crossed > 1:
-            raise ValueError("stream.recorded and stream.crossed must be shares, together no more than 1.")
+FINGER_OF_BONE = [finger for finger, bones in enumerate((3, 4, 4, 4, 4)) for _ in range(bones)]
+PALM_LENGTHS = [1, 4, 8, 12, 16]  # the bones within the palm
 
 
 class HandStream:
-    """Batches of posed, shaped hands in the palm frame; the same seed gives the same hands.
+    """Batches of posed, shaped hands in the palm frame, on any device; the same seed gives the same hands.
 
-    Every source of recordings has the same weight, whatever its length. Poses run into no finger: what does
-    is parted by the capsule proxies (penetration.py).
+    Poses come out of a pool that is renewed, a chunk at a time, as hands are handed out (`advance`).
     """
 
     def __init__(
-        self, template: HandTemplate, recordings: list[Retargeted], settings: StreamSettings, seed: int
+        self,
+        template: HandTemplate,
+        recordings: list[Retargeted],
+        settings: StreamSettings,
+        seed: int,
+        device: str | torch.device = "cpu",
+        chunks: Callable[[PoseChunks], Callable[[int], Chunk]] = lambda chunks: chunks,
     ) -> None:
-        self.template, self.tensors = template, template.torch()
+        """template as arrays. chunks: who makes the chunks of these recordings, where not this process."""
+        recordings = trained_on(recordings, settings)
+        self.tensors, self.settings = template.torch(device), settings
         self.coarse = self.tensors.on_nodes()
-        self.settings = settings
-        self.rng = np.random.default_rng(seed)
-        self.proxies = measure_proxies(template)
-        unknown = set(settings.left_out) - {r.name for r in recordings}
-        if recordings and unknown:
-            known = ", ".join(r.name for r in recordings)
-            text = f"stream.left_out names {', '.join(sorted(unknown))}; there are {known}."
-            raise ValueError(text)
-        recordings = [r for r in recordings if r.name not in settings.left_out]
-        self.sources = [r.angles[r.split == "train"] for r in recordings]
-        self.calibrations = [r.calibration for r in recordings]
-        self.pool = np.zeros((0, 24), np.float32)
-        self.source = np.zeros(0, np.int64)  # of each pose in the pool; -1: sampled
-        self.owed = 0.0
+        self.make = chunks(PoseChunks(template, recordings, settings, seed))
+        self.generator = torch.Generator(device).manual_seed(seed)
+        self.device = self.generator.device
 
-    def next(self, count: int) -> Tensor:
-        """`count` hands [count,V,3] in the palm frame (UNIT)."""
-        return self.mesh(*self.poses(count))
+        def there(values: Any, kind: torch.dtype = torch.float32) -> Tensor:
+            return torch.as_tensor(np.array(values), dtype=kind, device=device)
 
-    def next_nodes(self, count: int) -> tuple[Tensor, Tensor]:
+        self.lengths = there([r.calibration.lengths for r in recordings])  # [S,20]
+        self.offsets = there([r.calibration.offsets for r in recordings])  # [S,20,3]
+        self.weights = there([settings.weights.get(r.name, 1.0) for r in recordings])
+        self.finger_of_bone = there(FINGER_OF_BONE, torch.int64)
+        self.spread = there([1.0 if bone not in PALM_LENGTHS else 0.4 for bone in range(20)])
+        self.pool = there(np.zeros((0, 24)))
+        self.source = there(np.zeros(0), torch.int64)  # of each pose in the pool, or SAMPLED
+        self.number, self.owed = 0, 0.0  # of the next chunk; poses
+
+    def next(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """`count` hands [count,V,3] in the palm frame (UNIT).
+
+        With a generator of their own they come out of the pool as it is: `advance` is left to the caller.
+        """
+        return self.mesh(*self.poses(count, generator), self.tensors, generator)
+
+    def next_nodes(self, count: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Nodes [count,N,3] and joints [count,21,3] of `count` hands, without their full meshes."""
-        nodes = self.mesh(*self.poses(count), self.coarse)
+        nodes = self.mesh(*self.poses(count, generator), self.coarse, generator)
         return nodes, self.coarse.regressor @ nodes
 
-    def poses(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """`count` poses [count,24] and their sources [count] out of the pool, renewed as it is used."""
-        self.owed += count * self.settings.refresh
-        if len(self.pool) < 2 * CHUNK or self.owed >= CHUNK:
-            self.owed = 0.0
-            while len(self.pool) < 2 * CHUNK:
-                self._renew()
+    def advance(self, hands: int) -> None:
+        """Renew the pool for this many hands."""
+        self.owed += hands * self.settings.refresh
+        while len(self.pool) < 2 * CHUNK or self.owed >= CHUNK:
+            self.owed = max(0.0, self.owed - CHUNK)
             self._renew()
-        rows = self.rng.integers(0, len(self.pool), count)
+
+    def poses(self, count: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """`count` poses [count,24] and their sources [count] out of the pool."""
+        if generator is None:
+            self.advance(count)
+        dice = generator or self.generator
+        rows = torch.randint(0, len(self.pool), (count,), generator=dice, device=self.device)
         return self.pool[rows], self.source[rows]
 
-    def mesh(self, angles: np.ndarray, source: np.ndarray, template: HandTemplate | None = None) -> Tensor:
-        """Poses [n,24] on random hands: vertices [n,V,3] in the palm frame.
+    def mesh(
+        self, angles: Tensor, source: Tensor, hand: HandTemplate, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Poses [n,24] on random hands: vertices [n,V,3] in the palm frame. hand: whole or coarse.
 
         Half of the recorded poses, and a sixth of the others, have a recorded hand's proportions and axes.
         """
-        beta, lengths = random_shapes(self.rng, len(angles))
-        offsets = np.zeros((len(angles), 20, 3), np.float32)
-        lent = np.where(source >= 0, 1 / 2, 1 / 6) > self.rng.random(len(angles))
-        owner = np.where(
-            source >= 0, source, self.rng.integers(0, max(1, len(self.calibrations)), len(angles))
-        )
-        for i, calibration in enumerate(self.calibrations):
-            mine = lent & (owner == i)
-            lengths[mine] = calibration.lengths * (1 + 0.3 * (lengths[mine] - 1))
-            offsets[mine] = calibration.offsets
-        hand = template or self.tensors
-        turn = dof.rotations(hand, torch.from_numpy(angles), torch.from_numpy(offsets))
-        vertices, _ = skin(hand, turn, torch.from_numpy(beta), torch.from_numpy(lengths))
+        dice, count = generator or self.generator, len(angles)
+        beta, lengths = self._shapes(count, dice)
+        offsets = None
+        if len(self.lengths):
+            chance = torch.rand(count, generator=dice, device=self.device)
+            lent = torch.where(source >= 0, 1 / 2, 1 / 6) > chance
+            other = torch.multinomial(self.weights, count, replacement=True, generator=dice)
+            owner = torch.where(source >= 0, source, other)
+            theirs = self.lengths[owner] * (1 + 0.3 * (lengths - 1))
+            lengths = torch.where(lent[:, None], theirs, lengths)
+            offsets = self.offsets[owner] * lent[:, None, None]
+        vertices, _ = skin(hand, dof.rotations(hand, angles, offsets), beta, lengths)
         return palm_frame(self.tensors, hand.regressor @ vertices).to_palm(vertices)
 
-    def state(self) -> dict[str, object]:
-        """Enough to go on exactly here."""
+    def _shapes(self, count: int, dice: torch.Generator) -> tuple[Tensor, Tensor]:
+        """beta [n,10] and bone lengths [n,20], distributed as hand.build.random_shapes has them."""
+
+        def normal(*shape: int) -> Tensor:
+            return torch.randn(count, *shape, generator=dice, device=self.device)
+
+        beta, finger, bone, whole = normal(10), normal(5), normal(19), normal(1)
+        bone = 0.08 * bone + 0.06 * finger[:, self.finger_of_bone] + 0.05 * whole
+        lengths = torch.nn.functional.pad(bone.clamp(-0.3, 0.3), (1, 0)).exp()
+        return beta, 1 + self.spread * (lengths - 1)
+
+    def state(self) -> dict[str, Any]:
+        """Enough to go on exactly here: tensors, and numbers that JSON can hold."""
         return {
-            "rng": self.rng.bit_generator.state,
-            "pool": self.pool,
-            "source": self.source,
+            "generator": self.generator.get_state(),
+            "pool": self.pool.cpu(),
+            "source": self.source.cpu(),
+            "number": self.number,
             "owed": self.owed,
         }
 
-    def restore(self, state: dict) -> None:
-        self.rng.bit_generator.state = state["rng"]
-        self.pool, self.source, self.owed = state["pool"], state["source"], state["owed"]
+    def restore(self, state: dict[str, Any]) -> None:
+        """What `state` gave; of runs from before chunks had numbers, pool and debt alone."""
+        self.pool, self.source = state["pool"].to(self.device), state["source"].to(self.device)
+        self.owed, self.number = float(state["owed"]), int(state.get("number", 0))
+        if "generator" in state:
+            self.generator.set_state(state["generator"])
 
     def _renew(self) -> None:
-        s = self.settings
-        recorded = int(CHUNK * s.recorded) if self.sources else 0
-        crossed = int(CHUNK * s.crossed)
-        fresh = sample_angles(CHUNK - recorded - crossed, self.rng, self.template)
-        taken, source = self._recorded(recorded)
-        mixed = self._crossed(np.concatenate([fresh, taken]), crossed)
-        parted, clear = part(self.template, self.proxies, np.concatenate([taken, mixed]))
-        sources = np.concatenate([source, np.full(crossed, -1)])
-        self.pool = np.concatenate([self.pool, fresh, parted[clear]])[-s.pool :].astype(np.float32)
-        self.source = np.concatenate([self.source, np.full(len(fresh), -1), sources[clear]])[-s.pool :]
-
-    def _recorded(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Recorded poses [count,24], most of them jittered, and their sources."""
-        if count == 0:
-            return np.zeros((0, 24), np.float32), np.zeros(0, np.int64)
-        which = self.rng.integers(0, len(self.sources), count)
-        rows = np.stack([self.sources[w][self.rng.integers(0, len(self.sources[w]))] for w in which])
-        noise = self.rng.normal(0, np.radians(self.settings.jitter), rows.shape)
-        noise *= self.rng.random((count, 1)) < 0.7
-        return np.clip(rows + noise, LIMITS[:, 0], LIMITS[:, 1]).astype(np.float32), which
-
-    def _crossed(self, poses: np.ndarray, count: int) -> np.ndarray:
-        """Two poses, finger by finger from the one or the other, a little blended."""
-        a, b = poses[self.rng.integers(0, len(poses), (2, count))]
-        finger = np.repeat(np.arange(5), [6, 4, 4, 4, 4])
-        finger = np.concatenate([finger, [3, 4]])
-        share = (self.rng.random((count, 5)) < 0.5).astype(np.float32)[:, finger]
-        share = np.clip(share + self.rng.normal(0, 0.1, (count, 1)), 0, 1)
-        return (share * a + (1 - share) * b).astype(np.float32)
+        chunk, kept = self.make(self.number), self.settings.pool
+        self.number += 1
+        angles, source = (torch.from_numpy(part).to(self.device) for part in (chunk.angles, chunk.source))
+        self.pool = torch.cat([self.pool, angles])[-kept:]
+        self.source = torch.cat([self.source, source])[-kept:]

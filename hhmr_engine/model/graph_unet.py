@@ -11,7 +11,9 @@ the nodes, a rotation vector about the rotation that is told (paper: a rotation 
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -120,6 +122,9 @@ class GraphDenoiser(nn.Module):
         """template with tensors on the CPU; prior: the posed-shape Gaussian on the template's nodes."""
         super().__init__()
         self.settings, self.prior = settings, prior
+        self.precision: torch.dtype | None = (
+            None  # of what is learnt, in training: None is that of the weights
+        )
         self.turned = prior.widened(TURN_DEVIATION, TURN)
         levels = hierarchy(template, settings.sizes)
         joints = template.regressor @ template.basis_mean
@@ -130,6 +135,10 @@ class GraphDenoiser(nn.Module):
         self.inputs = NodeLinear(settings.sizes[0], 3 + 3 + ANCHOR_FEATURES + 1, settings.widths[0])
         told = TOKEN + settings.tokens
         self.path = GlobalPath(prior.rank + TURN, told, time, settings.path) if settings.path else None
+        # Without Gaussian and path, the rotation goes in with the noise level and comes out of all nodes.
+        self.bare = self.path is None and not settings.gaussian
+        if self.bare:
+            self.turn_in, self.turn_out = nn.Linear(TURN, time), nn.Linear(settings.widths[0], TURN)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         self.narrow, self.widen = nn.ModuleList(), nn.ModuleList()
         pairs = zip(settings.widths, settings.widths[1:], strict=False)
@@ -155,12 +164,26 @@ class GraphDenoiser(nn.Module):
     def blocks(self) -> list[GraphBlock]:
         return [*self.down, *self.middle, *self.up]  # type: ignore[list-item]
 
+    def reduced(self) -> AbstractContextManager[Any]:
+        """Inside, what is learnt is computed in `precision`. The Gaussian part never is: it falls apart."""
+        if self.precision is None:
+            return nullcontext()
+        return torch.autocast(self.anchor_weights.device.type, self.precision)
+
+    def compile_parts(self) -> None:
+        """Compile what is learnt, for training: encoder, global path, graph U-Net."""
+        self.encoder.compile()
+        if self.path is not None:
+            self.path.compile()
+        self._unet = torch.compile(self._unet)  # type: ignore[method-assign]
+
     def encode(self, conditions: Conditions, batch: int) -> Encoded:
         """Tokens, anchors and every block's keys and values; batch = 1 serves all hypotheses of a request."""
-        tokens, mask, whole = self.encoder(conditions, batch)
-        memories = [block.attend_cross.memory(tokens) for block in self.blocks]
+        with self.reduced():
+            tokens, mask, whole = self.encoder(conditions, batch)
+            memories = [block.attend_cross.memory(tokens) for block in self.blocks]
         anchors = self._anchors(conditions, batch)
-        return Encoded(anchors, self.token(conditions, whole), memories, mask)
+        return Encoded(anchors, self.token(conditions, whole.float()), memories, mask)
 
     def token(self, conditions: Conditions, whole: Tensor) -> Tensor:
         """What the global path is told: [B,TOKEN+C] with `whole` [B,C], the photo's global token.
@@ -200,11 +223,13 @@ class GraphDenoiser(nn.Module):
     def forward(self, x: Tensor, alpha_bar: Tensor, encoded: Encoded, evidence: Evidence) -> Tensor:
         """x [B,3N] or [B,3N+3]; alpha_bar [B] or a scalar; evidence for the batch or one for each."""
         level = alpha_bar.clamp(1e-7, 1 - 1e-5)
+        if self.bare:
+            return self._alone(x, level, encoded)
         prior = self.prior_of(x)
         factor = prior.factor(level, evidence)
         base, whole, time = self.glance(x, level, encoded.token, evidence, factor)
         corrected = torch.logit(level) >= self.settings.unet_from
-        if self.path is not None and not corrected.any():
+        if self.path is not None and not self.training and not corrected.any():
             return base + whole
         scale_in = (1 - level + level * VARIANCE).rsqrt()[..., None]
         noisy = (x - level.sqrt()[..., None] * prior.mean) * scale_in
@@ -212,10 +237,30 @@ class GraphDenoiser(nn.Module):
         nodes = len(self.prior.mean)
         parts = (noisy[:, :nodes], shape[:, :nodes] * 4)
         features = torch.cat([part.unflatten(-1, (-1, 3)) for part in parts], -1)
-        residual = self._unet(features, time, encoded).flatten(1)
+        with self.reduced():
+            residual = self.out(self._unet(features, time, encoded)).flatten(1).float()
         residual = nn.functional.pad(residual, (0, x.shape[-1] - nodes))
         unit = open_scale(prior, factor) * (corrected | (self.path is None))
         return base + whole + unit[..., None] * residual
+
+    def _alone(self, x: Tensor, level: Tensor, encoded: Encoded) -> Tensor:
+        """The paper's network: x0_hat of x_t, the noise level and the conditions, and nothing else."""
+        prior = self.prior_of(x)
+        scale_in = (1 - level + level * VARIANCE).rsqrt()[..., None]
+        noisy = (x - level.sqrt()[..., None] * prior.mean) * scale_in
+        nodes = len(self.prior.mean)
+        shape = noisy[:, :nodes].unflatten(-1, (-1, 3))
+        log_snr = torch.logit(level).expand(len(x))
+        time = self.time(sinusoid(log_snr, self.settings.widths[0] * 2))
+        turned = x.shape[-1] > nodes
+        if turned:
+            time = time + self.turn_in(noisy[:, nodes:])
+        with self.reduced():
+            h = self._unet(torch.cat([shape, torch.zeros_like(shape)], -1), time, encoded)
+            parts = [VARIANCE**0.5 * self.out(h).flatten(1).float()]
+            if turned:
+                parts.append(TURN_DEVIATION * self.turn_out(h.mean(1)).float())
+        return prior.mean + torch.cat(parts, -1)
 
     def glance(
         self, x: Tensor, level: Tensor, token: Tensor, evidence: Evidence, factor: Tensor
@@ -236,8 +281,9 @@ class GraphDenoiser(nn.Module):
         estimate = prior.coefficients(base) / variance
         absent = self.turned.rank - prior.rank
         told = torch.cat([nn.functional.pad(part, (0, absent)) for part in (seen, estimate)], -1)
-        coefficients, time = self.path(told, token.expand(len(x), -1), time)
-        coefficients = coefficients[:, : prior.rank]
+        with self.reduced():
+            coefficients, time = self.path(told, token.expand(len(x), -1), time)
+        coefficients = coefficients[:, : prior.rank].float()
         return base, posterior_deviation(factor, coefficients) @ prior.scaled, time
 
     def _unet(self, features: Tensor, time: Tensor, encoded: Encoded) -> Tensor:
@@ -255,7 +301,7 @@ class GraphDenoiser(nn.Module):
         for i in reversed(range(len(self.up))):
             h = skips[i] + getattr(self, f"unpool{i}") @ self.widen[i](h)
             h = self.up[i](h, time, later[i], mask)
-        return self.out(self.norm(h))
+        return self.norm(h)
 
 
 def open_scale(prior: GaussianPrior, factor: Tensor) -> Tensor:

@@ -136,12 +136,12 @@ def mask_patches(batch: int, generator: torch.Generator, share: float = 0.5) -> 
     """
 
     def uniform(*shape: int) -> Tensor:
-        return torch.rand(batch, *shape, generator=generator)
+        return torch.rand(batch, *shape, generator=generator, device=generator.device)
 
     seen = uniform(PATCHES) >= share * uniform(1)
     low = (uniform(2) * (GRID - 1)).long()
     high = low + 2 + (uniform(2) * 3).long()
-    cell = torch.arange(GRID)
+    cell = torch.arange(GRID, device=generator.device)
     inside = (cell >= low[..., None]) & (cell < high[..., None])  # [batch,2,GRID]
     block = (inside[:, 0, :, None] & inside[:, 1, None, :]).flatten(1)
     return seen & ~(block & (uniform(1) < MASK_BLOCK))

@@ -16,6 +16,7 @@ from ..hand.hierarchy import mesh_edges
 from ..hand.template import HandTemplate
 
 NORMS = ("huber", "l1", "l2")
+UNITS = ("open", "one")
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,14 @@ class LossSettings:
     edges: float = 0.2
     data_norm: str = "huber"
     mesh_share: float = 0.25  # of the batch that normals and edges are computed on
+    unit: str = "open"  # what the Gaussian leaves open; "one": the palm frame's unit (the paper)
+    everywhere: bool = False  # also for hands before a camera, whose nodes alone are learnt from otherwise
 
     def __post_init__(self) -> None:
         if self.data_norm not in NORMS:
             raise ValueError(f"losses.data_norm is '{self.data_norm}'; use {', '.join(NORMS)}.")
+        if self.unit not in UNITS:
+            raise ValueError(f"losses.unit is '{self.unit}'; use {', '.join(UNITS)}.")
 
 
 class Losses:

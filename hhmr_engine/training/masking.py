@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +20,7 @@ class MaskSettings:
     """Probabilities, and noise in millimetres at hand scale."""
 
     unconditional: float = 0.12  # all conditions masked at once
-    mesh: float = 0.2  # the condition is a part of the mesh, with the joints in it
+    mesh: float = 0.2  # share of a batch whose condition is a part of the mesh, with the joints in it
     finger: float = 0.3  # each finger masked
     joint: float = 0.12  # share of samples whose joints are masked one by one, half of them each
     noisy: float = 0.5  # share of samples with joint noise
@@ -28,7 +29,7 @@ class MaskSettings:
 
 
 class Masker:
-    """Draws conditions for posed hands."""
+    """Draws conditions for posed hands, on the device of its template and of the generators it is given."""
 
     def __init__(self, template: HandTemplate, prior: GaussianPrior, settings: MaskSettings) -> None:
         """template as tensors."""
@@ -38,20 +39,32 @@ class Masker:
         self.node_points = PointOperator(template, prior, rows)
         follows = [template.weights[:, list(FINGER_BONES[f])[f != "thumb" :]].sum(1) for f in FINGERS]
         self.finger_share = torch.stack(follows)  # [5,V]: without the metacarpals, which stay with the palm
+        self.frame_unit = template.vertices.new_tensor([1e-3 / UNIT] * 3 + [0.0175] * 3 + [0.005])
 
-    def __call__(self, vertices: Tensor, generator: torch.Generator) -> tuple[Conditions, Evidence]:
-        """vertices [B,V,3] palm frame -> what is told of them, and the same as evidence for the Gaussian."""
-        return self.tell(self.template.regressor @ vertices, vertices[:, self.template.nodes], generator)
+    def __call__(
+        self, vertices: Tensor, generator: torch.Generator, strength: float = 1.0
+    ) -> tuple[Conditions, Evidence]:
+        """vertices [B,V,3] palm frame -> what is told of them, and the same as evidence for the Gaussian.
 
-    def tell(self, joints: Tensor, nodes: Tensor, generator: torch.Generator) -> tuple[Conditions, Evidence]:
+        strength: of all probabilities of a mask, from 0 (nothing is hidden) to 1 (the settings').
+        """
+        joints, nodes = self.template.regressor @ vertices, vertices[:, self.template.nodes]
+        return self.tell(joints, nodes, generator, strength)
+
+    def tell(
+        self, joints: Tensor, nodes: Tensor, generator: torch.Generator, strength: float = 1.0
+    ) -> tuple[Conditions, Evidence]:
         """The same from joints [B,21,3] and nodes [B,N,3]."""
-        s, batch = self.settings, len(joints)
+        s, batch, device = self.settings, len(joints), joints.device
 
         def chance(p: float, *shape: int) -> Tensor:
-            return torch.rand(batch, *shape, generator=generator) < p
+            return torch.rand(batch, *shape, generator=generator, device=device) < strength * p
 
-        nothing, mesh = chance(s.unconditional), chance(s.mesh)
-        hidden = chance(s.finger, 5)
+        # As many meshes in every batch: how many is known without waiting for a device.
+        meshes = torch.rand(batch, generator=generator, device=device).argsort()
+        meshes = meshes[: round(strength * s.mesh * batch)]
+        mesh = torch.zeros(batch, dtype=torch.bool, device=device).index_fill(0, meshes, True)
+        nothing, hidden = chance(s.unconditional), chance(s.finger, 5)
         sigma = self._noise(batch, generator)
         seen = self._seen_joints(hidden, chance(s.joint), generator)
         skin = self._kept_vertices(hidden, generator)
@@ -60,41 +73,42 @@ class Masker:
         seen = seen & ~nothing[:, None]
         sigma = torch.where(mesh, sigma.clamp_max(2e-3 / UNIT), sigma)
         size = torch.where(mesh, 0 * sigma, sigma)[:, None, None]
-        noise = torch.randn(batch, 21, 3, generator=generator) * size
+        noise = torch.randn(batch, 21, 3, generator=generator, device=device) * size
         joints, nodes = self._moved(joints + noise, nodes, generator)
         joint_sigma = torch.where(seen, sigma.clamp_min(REGRESSION_NOISE)[:, None], torch.inf)
         node_sigma = torch.where(kept, sigma.clamp_min(REGRESSION_NOISE)[:, None], torch.inf)
         # A kept mesh speaks for its joints: they are tokens for the network, but no evidence of their own.
         told = torch.where(mesh[:, None], torch.inf, joint_sigma)
         evidence = self.joint_points.evidence(joints, told)
-        rows = kept.any(1).nonzero()[:, 0]
-        of_mesh = self.node_points.evidence(nodes[rows], node_sigma[rows])
-        evidence.precision[rows] += of_mesh.precision
-        evidence.information[rows] += of_mesh.information
+        of_mesh = self.node_points.evidence(nodes[meshes], node_sigma[meshes])
+        evidence.precision[meshes] += of_mesh.precision
+        evidence.information[meshes] += of_mesh.information
         return Conditions(joints=joints, joint_sigma=joint_sigma, kept=kept), evidence
 
     def _noise(self, batch: int, generator: torch.Generator) -> Tensor:
-        low, high = (torch.log(torch.tensor(v * 1e-3 / UNIT)) for v in self.settings.noise)
-        sigma = torch.exp(low + (high - low) * torch.rand(batch, generator=generator))
-        return torch.where(torch.rand(batch, generator=generator) < self.settings.noisy, sigma, 0.0)
+        low, high = (math.log(v * 1e-3 / UNIT) for v in self.settings.noise)
+        size, noisy = torch.rand(2, batch, generator=generator, device=generator.device)
+        return torch.where(noisy < self.settings.noisy, torch.exp(low + (high - low) * size), 0.0)
 
     def _seen_joints(self, hidden: Tensor, single: Tensor, generator: torch.Generator) -> Tensor:
-        by_finger = torch.ones(len(hidden), 21, dtype=torch.bool)
-        knuckle = torch.rand(len(hidden), generator=generator) < 0.5  # half of the time knuckles stay seen
-        for i, joints in enumerate(FINGER_JOINTS.values()):
-            by_finger[:, joints[0]] = ~hidden[:, i] | knuckle
-            by_finger[:, joints[1:]] = ~hidden[:, i, None]
-        one_by_one = torch.rand(len(hidden), 21, generator=generator) < 0.5
+        count, device = len(hidden), hidden.device
+        by_finger = torch.ones(count, 21, dtype=torch.bool, device=device)
+        knuckle = torch.rand(count, generator=generator, device=device) < 0.5  # half of the time seen
+        for i, (first, *_, last) in enumerate(FINGER_JOINTS.values()):
+            by_finger[:, first] = ~hidden[:, i] | knuckle
+            by_finger[:, first + 1 : last + 1] = ~hidden[:, i, None]
+        one_by_one = torch.rand(count, 21, generator=generator, device=device) < 0.5
         return torch.where(single[:, None], one_by_one, by_finger)
 
     def _kept_vertices(self, hidden: Tensor, generator: torch.Generator) -> Tensor:
         """[B,V] what is left where `hidden` fingers are cut off."""
-        cut = 0.1 + 0.8 * torch.rand(len(hidden), 1, generator=generator)  # where along the finger root
+        # Where along the finger's root.
+        cut = 0.1 + 0.8 * torch.rand(len(hidden), 1, generator=generator, device=hidden.device)
         return hidden.to(cut.dtype) @ self.finger_share <= cut
 
     def _moved(self, joints: Tensor, nodes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Observed points in a frame that is off by a small similarity, as frames from few points are."""
-        size = self.settings.frame * torch.rand(len(joints), 1, generator=generator)
-        unit = torch.tensor([1e-3 / UNIT] * 3 + [0.0175] * 3 + [0.005])
-        off = torch.randn(len(joints), 7, generator=generator) * unit * size
+        count, device = len(joints), joints.device
+        size = self.settings.frame * torch.rand(count, 1, generator=generator, device=device)
+        off = torch.randn(count, 7, generator=generator, device=device) * self.frame_unit * size
         return tuple(p + (frame_jacobian(p) @ off[:, None, :, None])[..., 0] for p in (joints, nodes))  # type: ignore

@@ -51,7 +51,7 @@ class Seen:
 
 
 class Viewer:
-    """Draws views of posed hands and what is told of them."""
+    """Draws views of posed hands and what is told of them, on the device of its camera."""
 
     def __init__(self, camera: JointCamera, settings: ViewSettings) -> None:
         self.settings, self.camera = settings, camera
@@ -59,10 +59,11 @@ class Viewer:
     def views(self, count: int, generator: torch.Generator) -> View:
         """Cameras all round, the hand somewhere near the middle of the picture."""
         low, high = self.settings.distance
-        q = torch.nn.functional.normalize(torch.randn(count, 4, generator=generator), dim=-1)
-        depth = low * (high / low) ** torch.rand(count, 1, generator=generator)
-        aside = 0.3 * (2 * torch.rand(count, 2, generator=generator) - 1)
-        return View(from_quaternion(q), torch.cat([aside, torch.ones(count, 1)], -1) * depth)
+        device = generator.device
+        q = torch.nn.functional.normalize(torch.randn(count, 4, generator=generator, device=device), dim=-1)
+        depth = low * (high / low) ** torch.rand(count, 1, generator=generator, device=device)
+        aside = 0.3 * (2 * torch.rand(count, 2, generator=generator, device=device) - 1)
+        return View(from_quaternion(q), torch.cat([aside, torch.ones_like(depth)], -1) * depth)
 
     def see(self, joints: Tensor, generator: torch.Generator) -> Seen:
         """joints [B,21,3] palm frame: seen from random views."""
@@ -72,7 +73,8 @@ class Viewer:
 
     def told(self, true: View, target: Tensor, sigma: Tensor, generator: torch.Generator) -> Seen:
         """What a 2D skeleton [B,21,2] (image coordinates, NaN = hidden) with noise sigma [B,21] tells."""
-        off = self.settings.start * torch.randn(len(target), 3, generator=generator)
+        off = torch.randn(len(target), 3, generator=generator, device=generator.device)
+        off = off * self.settings.start
         start = View(true.rotation @ rotation_matrix(off), true.position)
         u = target.new_zeros(len(target), self.camera.prior.rank)
         view, u, _ = self.camera.fit(start, u, target, sigma, self.settings.rounds)
@@ -86,8 +88,8 @@ class Viewer:
     def guessed(self, true: View, generator: torch.Generator) -> Seen:
         """What a photo alone tells: nothing but a rotation that is more or less right."""
         count = len(true)
-        size = TURN_DEVIATION * torch.rand(count, 1, generator=generator)
-        turn = size * torch.randn(count, 3, generator=generator)
+        size = TURN_DEVIATION * torch.rand(count, 1, generator=generator, device=generator.device)
+        turn = size * torch.randn(count, 3, generator=generator, device=generator.device)
         rotation = true.rotation @ rotation_matrix(turn).mT
         nothing = self.camera.prior.nothing()
         many = Evidence(
@@ -97,32 +99,36 @@ class Viewer:
 
     def skeleton(self, exact: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Image coordinates [B,21,2] with noise, NaN where hidden, and the noise that is told."""
-        s, count = self.settings, len(exact)
+        s, count, device = self.settings, len(exact), generator.device
 
-        def chance(p: float, *shape: int) -> Tensor:
-            return torch.rand(count, *shape, generator=generator) < p
+        def uniform(*shape: int) -> Tensor:
+            return torch.rand(count, *shape, generator=generator, device=device)
+
+        def normal(*shape: int) -> Tensor:
+            return torch.randn(count, *shape, generator=generator, device=device)
 
         size = (exact.amax(1) - exact.amin(1)).amax(1)[:, None]  # [B,1]
         low, high = s.noise
-        sigma = size * low * (high / low) ** torch.rand(count, 1, generator=generator)
-        sigma = sigma.expand(-1, 21)
-        target = exact + sigma[..., None] * torch.randn(exact.shape, generator=generator)
-        hidden, bad = chance(s.finger, 5), torch.randint(0, 5, (count,), generator=generator)
-        worse = size * (0.05 + 0.05 * torch.rand(count, 1, generator=generator)) * chance(s.bad_finger, 1)
-        unseen = chance(0.33, 21) & chance(s.joint, 1)
-        knuckle = chance(0.5, 1)
-        for i, joints in enumerate(FINGER_JOINTS.values()):
-            unseen[:, joints[0]] |= hidden[:, i] & ~knuckle[:, 0]
-            unseen[:, joints[1:]] |= hidden[:, i, None]
-            wrong = worse[..., None] * torch.randn(count, 4, 2, generator=generator)
-            target[:, joints] += wrong * (bad == i)[:, None, None]
-        unseen |= chance(s.covered, 1) & self._beyond_a_line(exact, generator)
+        sigma = (size * low * (high / low) ** uniform(1)).expand(-1, 21)
+        target = exact + sigma[..., None] * normal(21, 2)
+        hidden = uniform(5) < s.finger
+        bad = torch.randint(0, 5, (count,), generator=generator, device=device)
+        worse = size * (0.05 + 0.05 * uniform(1)) * (uniform(1) < s.bad_finger)
+        unseen = (uniform(21) < 0.33) & (uniform(1) < s.joint)
+        knuckle = uniform(1) < 0.5
+        for i, (first, *_, last) in enumerate(FINGER_JOINTS.values()):
+            unseen[:, first] |= hidden[:, i] & ~knuckle[:, 0]
+            unseen[:, first + 1 : last + 1] |= hidden[:, i, None]
+            wrong = worse[..., None] * normal(4, 2) * (bad == i)[:, None, None]
+            target[:, first : last + 1] += wrong
+        unseen |= (uniform(1) < s.covered) & self._beyond_a_line(exact, generator)
         enough = (~unseen).sum(1, keepdim=True) >= 6
         return torch.where((unseen & enough)[..., None], torch.nan, target), sigma
 
     def _beyond_a_line(self, points: Tensor, generator: torch.Generator) -> Tensor:
         """[B,21] bool: what something in front of the hand would cover, from any side."""
-        angle = 2 * torch.pi * torch.rand(len(points), 1, generator=generator)
+        count, device = len(points), points.device
+        angle = 2 * torch.pi * torch.rand(count, 1, generator=generator, device=device)
         along = points[..., 0] * angle.cos() + points[..., 1] * angle.sin()
-        share = 0.2 + 0.4 * torch.rand(len(points), 1, generator=generator)
+        share = 0.2 + 0.4 * torch.rand(count, 1, generator=generator, device=device)
         return along.argsort(1).argsort(1) >= (1 - share) * points.shape[1]

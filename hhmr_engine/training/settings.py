@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from ..data.hands import StreamSettings
+from ..data.pose_chunks import StreamSettings
 from ..model.graph_unet import NetworkSettings
+from ..vision.trunks import TRUNKS
+from .curriculum import Stage
 from .losses import LossSettings
+from .machine import MachineSettings
 from .masking import MaskSettings
 from .seeing import ViewSettings
 
@@ -41,6 +44,21 @@ class PathSettings:
 
 
 @dataclass(frozen=True)
+class TrunkSettings:
+    """The CNN that looks at the pictures of datasets."""
+
+    name: str = "hand"  # or "resnet50", whose file is given beside the settings
+    train: bool = False  # together with the network; its batch norms keep their statistics
+    rate: float = 1e-4  # its own learning rate, which falls as the network's does
+
+    def __post_init__(self) -> None:
+        if self.name not in TRUNKS:
+            raise ValueError(f"trunk.name is '{self.name}'; use {', '.join(TRUNKS)}.")
+        if self.train and self.name != "resnet50":
+            raise ValueError("trunk.train is for a trunk.name of 'resnet50': the other one stays as it is.")
+
+
+@dataclass(frozen=True)
 class TrainSettings:
     """Everything that decides what a training run produces."""
 
@@ -57,6 +75,10 @@ class TrainSettings:
     masks: MaskSettings = field(default_factory=MaskSettings)
     views: ViewSettings = field(default_factory=ViewSettings)
     stream: StreamSettings = field(default_factory=StreamSettings)
+    machine: MachineSettings = field(default_factory=MachineSettings)
+    datasets: dict[str, float] = field(default_factory=dict)  # weights by name; empty: hands of our own
+    trunk: TrunkSettings = field(default_factory=TrunkSettings)
+    curriculum: tuple[Stage, ...] = ()  # [[curriculum]] tables in the order of `at`
 
     def __post_init__(self) -> None:
         """Raises ValueError, one sentence, for numbers that no run can have."""
@@ -70,6 +92,9 @@ class TrainSettings:
                 raise ValueError(f"the setting '{name}' must be at least {low}, not {value}.")
         if self.path.steps and not self.network.path:
             raise ValueError("path.steps must be 0 where network.path is 0: there is no path to train.")
+        points = [stage.at for stage in self.curriculum]
+        if points != sorted(set(points)):
+            raise ValueError("curriculum: the values of 'at' must rise from table to table.")
 
 
 def load_settings(path: Path) -> TrainSettings:
@@ -96,18 +121,31 @@ def from_dict(kind: type[T], values: dict[str, Any], where: str = "") -> T:
             result[key] = from_dict(hint, value, f"{name}.")  # type: ignore[arg-type]
         elif get_origin(hint) is tuple:
             result[key] = _list(get_args(hint), value, name)
+        elif get_origin(hint) is dict:
+            result[key] = _names(get_args(hint)[1], value, name)
         else:
             result[key] = _scalar(hint, value, name)
     return kind(**result)
 
 
 def _scalar(kind: type, value: Any, name: str) -> Any:
-    """A whole number may stand for a float."""
+    """A whole number may stand for a float, a table for a dataclass."""
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise ValueError(f"the setting '{name}' must be a table, [[{name}]], not {value!r}.")
+        return from_dict(kind, value, f"{name}.")
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:
         raise ValueError(f"the setting '{name}' must be a {kind.__name__}, not {value!r}.")
     return value
+
+
+def _names(kind: type, value: Any, name: str) -> dict[str, Any]:
+    """A TOML table whose keys are free."""
+    if not isinstance(value, dict):
+        raise ValueError(f"the setting '{name}' must be a table, [{name}], not {value!r}.")
+    return {key: _scalar(kind, entry, f"{name}.{key}") for key, entry in value.items()}
 
 
 def _list(kinds: tuple[Any, ...], value: Any, name: str) -> tuple[Any, ...]:

@@ -1,39 +1,41 @@
-"""`hhmr train`: hands made on the fly, conditions masked at random, one network for all tasks."""
+"""`hhmr train`: hands made on the fly, conditions masked at random, one network for all tasks.
+
+On one processor, on a GPU, or on many by `torchrun`: a batch is made of slices, each with random numbers that
+follow from the seed, the step and its own number, so that it is the same batch whoever makes them.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..arithmetic import flush_denormals
-from ..data.hands import HandStream
-from ..data.picture_cache import PictureCache
-from ..data.retarget import load_poses
-from ..diffusion.gaussian import Evidence, GaussianPrior
-from ..diffusion.schedule import Schedule
 from ..hand.build import at_resolution
 from ..hand.template import DEFAULT_PATH, HandTemplate, load_template
-from ..model.checkpoint import save_network, template_hash
-from ..model.conditions import Conditions
-from ..model.graph_unet import TURN, TURN_DEVIATION, GraphDenoiser, open_scale
-from ..model.image import rotation_loss
+from ..model.graph_unet import TURN, TURN_DEVIATION, GraphDenoiser
 from ..observation import node_prior
 from ..view import JointCamera
-from .batches import Batch, Batches
+from ..vision.resnet import ResNet50, load_resnet50
+from .batches import Batches, Dice
+from .curriculum import stage_at
 from .losses import Losses
+from .machine import Group, join, prepare
 from .masking import Masker
+from .objective import JOINTS, PICTURE, VIEW, Objective
 from .seeing import Viewer
-from .settings import OptimiserSettings, TrainSettings, to_json
+from .settings import OptimiserSettings, TrainSettings
+from .sources import Sources, open_streams
+from .sources import data_cache as data_cache
+from .state import STATE, WEIGHTS, resume, save
 
 SAVE_SECONDS = 120
 LOG_STEPS = 50
@@ -45,225 +47,175 @@ class Trainer:
     def __init__(
         self,
         settings: TrainSettings,
-        data: Path | None,
+        sources: Sources | None = None,
         device: str = "cpu",
         template: Path | None = None,
-        pictures: Path | None = None,
+        group: Group | None = None,
     ) -> None:
-        """data: the folder of recorded poses; None, or recordings = false, trains on sampled poses alone.
-
-        template: another hand than the one that ships. pictures: a folder that fill_pictures has filled; None
-        trains without photos.
-        """
+        """template: another hand than the one that ships. group: the processes that share the work."""
+        self.group, sources = group or Group(), sources or Sources()
+        slices = settings.machine.slices
+        if slices % self.group.world:
+            text = f"machine.slices is {slices}, which {self.group.world} processes can't share evenly"
+            raise ValueError(f"{text}: set it to a multiple of {self.group.world}.")
         torch.manual_seed(settings.seed)
         flush_denormals()
         self.settings, self.device = settings, torch.device(device)
         self.template: HandTemplate = at_resolution(
             load_template(template or DEFAULT_PATH), settings.network.sizes
         )
-        tensors = self.template.torch()
-        cache = data_cache(self.template.name)
-        recordings = load_poses(self.template, data, cache) if data and settings.recordings else []
-        self.stream = HandStream(self.template, recordings, settings.stream, settings.seed)
-        self.masker = Masker(tensors, node_prior(tensors), settings.masks)
-        camera = JointCamera(tensors, node_prior(tensors).widened(TURN_DEVIATION, TURN))
-        viewer = Viewer(camera, settings.views)
-        photos = PictureCache(pictures) if pictures else None
-        self.batches = Batches(self.stream, self.masker, viewer, photos)
-        there = self.template.torch(device)
-        self.prior = node_prior(there)
-        self.nodes = there.nodes
-        self.network = GraphDenoiser(tensors, self.prior, settings.network).to(self.device)
-        self.average = GraphDenoiser(tensors, self.prior, settings.network).to(self.device)
+        tensors, there = self.template.torch(), self.template.torch(device)
+        prior = node_prior(there)
+        self.network = GraphDenoiser(tensors, prior, settings.network).to(self.device)
+        self.average = GraphDenoiser(tensors, prior, settings.network).to(self.device)
         self.average.load_state_dict(self.network.state_dict())
-        self.losses = Losses(there, settings.losses)
-        self.schedule = Schedule(settings.shift)
-        o = settings.optimiser
-        named = dict(self.network.named_parameters())
-        early = [p for name, p in named.items() if name.startswith(("path.", "time."))]
-        late = [p for name, p in named.items() if not name.startswith(("path.", "time."))]
-        groups: list[dict[str, Any]] = [{"params": early}, {"params": late}]
-        self.optimiser = torch.optim.AdamW(groups, lr=o.rate, betas=(0.9, 0.98), weight_decay=o.weight_decay)
-        self.generator = torch.Generator().manual_seed(settings.seed)
+        self.learnt: dict[str, nn.Module] = {"network": self.network}
+        self.averages: dict[str, nn.Module] = {"network": self.average}
+        if settings.trunk.train:
+            for modules in (self.learnt, self.averages):
+                modules["trunk"] = _trunk(sources.trunk).to(self.device)
+        prepare(self.network, settings.machine, self.device)
+        self.streams = open_streams(sources, settings, self.template, self.device, self.group)
+        self.batches = self._batches(there)
+        self.objective = Objective(self.network, Losses(there, settings.losses), settings)
+        self.optimiser = _optimiser(self.learnt, settings.optimiser)
         self.done = 0
+        self.hands: dict[str, int] = {}  # seen so far, by kind, by all processes together
+        self.draws: dict[str, int] = {}  # the same, each as often as it was given a noise level
+
+    def _batches(self, there: HandTemplate) -> dict[int, Batches]:
+        """What makes the batches of each slice of this process."""
+        prior = node_prior(there)
+        masker = Masker(there, prior, self.settings.masks)
+        viewer = Viewer(JointCamera(there, prior.widened(TURN_DEVIATION, TURN)), self.settings.views)
+        photos = self.streams.photos
+        return {
+            number: Batches(hands, masker, viewer, photos.get(number), self.look)
+            for number, hands in self.streams.hands.items()
+        }
+
+    def look(self, pixels: Tensor) -> Tensor:
+        """Patches [B,49,F] of pictures [B,3,224,224] uint8, by the trunk that is trained."""
+        with self.network.reduced():
+            return self.learnt["trunk"](pixels.float() / 255).flatten(2).transpose(1, 2).float()
 
     @property
     def steps(self) -> int:
         """Of both phases."""
         return self.settings.path.steps + self.settings.steps
 
-    def step(self) -> dict[str, float]:
-        """One batch; returns the weighted loss terms."""
-        first = self.done < self.settings.path.steps
+    def step(self) -> dict[str, Tensor]:
+        """One batch; returns the weighted loss terms, on the device: to read them is to wait for it."""
+        slices, first = self.settings.machine.slices, self.done < self.settings.path.steps
         kind = self._kind()
-        terms = self._glance(kind) if first else self._whole_network(kind)
-        self._descend(torch.stack(list(terms.values())).sum())
-        return {key: value.item() for key, value in terms.items()}
+        size, draws = self._size(kind, first)
+        if kind != PICTURE:
+            for hands in set(self.streams.hands.values()):
+                hands.advance(slices * size)
+        self.optimiser.zero_grad(set_to_none=True)
+        sums: dict[str, Tensor] = {}
+        for number in self.batches:
+            terms = self._terms(kind, first, size, draws, number)
+            (torch.stack(list(terms.values())).sum() / slices).backward()
+            for key, value in terms.items():
+                sums[key] = sums.get(key, 0) + value.detach() / slices
+        gradients = [p.grad for p in self._parameters() if p.grad is not None]
+        self.group.add_up([*gradients, *sums.values()])
+        self._descend()
+        self.hands[kind] = self.hands.get(kind, 0) + slices * size
+        self.draws[kind] = self.draws.get(kind, 0) + slices * size * draws
+        return sums
+
+    def _size(self, kind: str, first: bool) -> tuple[int, int]:
+        """Hands of a slice, and noise levels for each.
+
+        In the first phase what is costly to make, or to look at, is used at several noise levels.
+        """
+        s = self.settings
+        draws = s.views.draws if first and kind != JOINTS else 1
+        return max(1, (s.path.batch if first else s.batch) // draws // s.machine.slices), draws
+
+    def _terms(self, kind: str, first: bool, size: int, draws: int, number: int) -> dict[str, Tensor]:
+        """The losses of one slice."""
+        seed, batches = _seed(self.settings.seed, self.done, number), self.batches[number]
+        torch.manual_seed(seed)  # dropout's
+        dice = Dice(torch.Generator(self.device).manual_seed(seed), torch.Generator().manual_seed(seed))
+        match kind:
+            case "joints":
+                strength = stage_at(self.settings.curriculum, self.done / self.steps).masks
+                batch = batches.joints(size, dice, strength, meshes=not first)
+            case "view":
+                batch = batches.views(size, dice)
+            case _:
+                batch = batches.pictures(size, dice)
+        if first:
+            return self.objective.glance(kind, batch, draws, dice.device)
+        return self.objective.whole(kind, batch, dice.device)
 
     def _kind(self) -> str:
         """Of the condition of this step."""
-        views = self.settings.views
-        chance = float(torch.rand((), generator=self.generator))
-        if self.batches.cache is not None:
-            if chance < views.pictures:
-                return "picture"
-            chance -= views.pictures
-        return "view" if chance < views.share else "joints"
+        views, stage = self.settings.views, stage_at(self.settings.curriculum, self.done / self.steps)
+        chance = float(np.random.default_rng(_seed(self.settings.seed, self.done, -1)).random())
+        if self.streams.photos:
+            if chance < views.pictures * stage.pictures:
+                return PICTURE
+            chance -= views.pictures * stage.pictures
+        return VIEW if chance < views.share * stage.views else JOINTS
 
-    def _glance(self, kind: str) -> dict[str, Tensor]:
-        """The global path alone. What is costly to make, or to look at, is used at several noise levels."""
-        s, draws = self.settings, 1
-        match kind:
-            case "joints":
-                batch = self.batches.joints(s.path.batch, self.generator)
-            case "view":
-                draws = s.views.draws
-                batch = self.batches.views(s.path.batch // draws, self.generator)
-            case _:
-                draws = s.views.draws
-                batch = self.batches.pictures(s.path.batch // draws, self.generator)
-        batch = batch.to(self.device)
-        token, whole = self._token(batch.conditions, len(batch.x0))
-        batch, token = batch.repeated(draws), token.repeat(draws, 1)
-        x, level = self._noised(batch.x0)
-        prior = self.network.prior_of(x)
-        factor, unit = self._open(prior, level, batch.evidence)
-        base, more, _ = self.network.glance(x, level, token, batch.evidence, factor)
-        error = base + more - batch.x0
-        if kind == "joints":
-            return {"path": 0.5 * ((error / unit[:, None]) ** 2).mean()}
-        return self._of_view(kind, error, factor, unit) | self._of_guess(batch, whole)
-
-    def _whole_network(self, kind: str) -> dict[str, Tensor]:
-        """All of it. Normals and edges are learnt where the frame is known."""
-        size = self.settings.batch
-        match kind:
-            case "joints":
-                batch = self.batches.joints(size, self.generator, meshes=True)
-            case "view":
-                batch = self.batches.views(size, self.generator)
-            case _:
-                batch = self.batches.pictures(size, self.generator)
-        batch = batch.to(self.device)
-        x, level = self._noised(batch.x0, self.schedule.time(self.settings.network.unet_from))
-        factor, unit = self._open(self.network.prior_of(x), level, batch.evidence)
-        x0_hat = self.network(x, level, self.network.encode(batch.conditions, len(x)), batch.evidence)
-        if batch.vertices is not None:
-            return self.losses(x0_hat, batch.vertices, unit)
-        return self._of_view(kind, x0_hat - batch.x0, factor, unit)
-
-    def _token(self, conditions: Conditions, size: int) -> tuple[Tensor, Tensor]:
-        """What the global path is told, and the photo's global token in it."""
-        encoder = self.network.encoder
-        whole = encoder.always.new_zeros(size, self.settings.network.tokens)
-        if conditions.image is not None and conditions.image_seen is not None:
-            whole = encoder.image(conditions.image, conditions.image_seen)[:, 0]
-        return self.network.token(conditions, whole), whole
-
-    def _of_view(self, kind: str, error: Tensor, factor: Tensor, unit: Tensor) -> dict[str, Tensor]:
-        turn = self.network.turned.open_deviation(factor, TURN).clamp_min(1e-3)
-        of_turn = ((error[:, -TURN:] / turn[:, None]) ** 2).mean()
-        return {
-            kind: 0.5 * ((error[:, :-TURN] / unit[:, None]) ** 2).mean(),
-            f"{kind}_turn": self.settings.views.turn_weight * of_turn,
-        }
-
-    def _of_guess(self, batch: Batch, whole: Tensor) -> dict[str, Tensor]:
-        """Of the rotation that a photo alone tells."""
-        if batch.rotation is None:
-            return {}
-        guess = self.network.encoder.pose(whole)
-        loss = rotation_loss(guess, batch.rotation[: len(whole)]).mean()
-        return {"guess": self.settings.views.guess_weight * loss}
-
-    def _noised(self, x0: Tensor, most: float = 1.0) -> tuple[Tensor, Tensor]:
-        """States x0 [B,P] with noise, up to that of time `most`, and alpha_bar [B]."""
-        t = most * torch.rand(len(x0), generator=self.generator).to(x0.device)
-        if self.settings.deterministic:
-            t = torch.ones_like(t)
-        noise = torch.randn(x0.shape, generator=self.generator).to(x0.device)
-        level = self.schedule.alpha_bar(t).clamp(1e-7, 1 - 1e-5)
-        return level.sqrt()[:, None] * x0 + (1 - level).sqrt()[:, None] * noise, level
-
-    @torch.no_grad()
-    def _open(self, prior: GaussianPrior, level: Tensor, evidence: Evidence) -> tuple[Tensor, Tensor]:
-        """The posterior's factor, and the unit of the loss: what it leaves open."""
-        factor = prior.factor(level, evidence)
-        return factor, open_scale(prior, factor)
-
-    def _descend(self, loss: Tensor) -> None:
+    def _descend(self) -> None:
         s, o = self.settings, self.settings.optimiser
         first = self.done < s.path.steps
         if first:
             rate = learning_rate(replace(o, rate=s.path.rate), self.done, s.path.steps)
         else:
             rate = learning_rate(o, self.done - s.path.steps, s.steps)
-        path, rest = self.optimiser.param_groups
+        path, rest, *trunk = self.optimiser.param_groups
         path["lr"], rest["lr"] = rate if first else rate * s.path.later, rate
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), o.clip)
+        for group in trunk:
+            group["lr"] = s.trunk.rate * rate / o.rate
+        torch.nn.utils.clip_grad_norm_(self._parameters(), o.clip)
         self.optimiser.step()
         self.done += 1
         decay = min(o.ema, (1 + self.done) / (10 + self.done))
         with torch.no_grad():
-            for mean, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
-                mean.lerp_(new, 1 - decay)
+            for name, module in self.averages.items():
+                new = [p.data for p in self.learnt[name].parameters()]
+                torch._foreach_lerp_([p.data for p in module.parameters()], new, 1 - decay)
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [p for module in self.learnt.values() for p in module.parameters()]
 
     def save(self, folder: Path) -> None:
-        """weights.safetensors (fp16, EMA) for the engine and state.safetensors to resume from."""
-        notes = {"steps": str(self.done), "training": to_json(self.settings)}
-        weights = folder / "weights.safetensors"
-        save_network(weights, self.average, self.template, self.settings.shift, **notes)
-        stream = self.stream.state()
-        tensors: dict[str, Tensor] = {
-            "generator": self.generator.get_state(),
-            "dropout": torch.get_rng_state(),
-            "pool": torch.from_numpy(stream["pool"]),
-            "source": torch.from_numpy(stream["source"]),
-        }
-        for name, network in (("network", self.network), ("average", self.average)):
-            tensors |= {f"{name}/{k}": v.contiguous() for k, v in network.state_dict().items()}
-        for i, state in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser/{i}/{k}": torch.as_tensor(v) for k, v in state.items()}
-        metadata = {
-            "done": str(self.done),
-            "template_hash": template_hash(self.template),
-            "settings": to_json(self.settings),
-            "stream": json.dumps({"rng": stream["rng"], "owed": stream["owed"]}),
-        }
-        part = folder / "state.safetensors.part"
-        save_file(tensors, part, metadata)
-        part.replace(folder / "state.safetensors")
+        save(self, folder)
 
     def resume(self, folder: Path) -> None:
-        """Go on exactly where `save` stopped; raises ValueError when the settings of the network differ."""
-        from safetensors import safe_open
+        resume(self, folder)
 
-        path = folder / "state.safetensors"
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata()
-        own = template_hash(self.template)
-        if metadata.get("template_hash", own) != own:
-            raise ValueError(f"{path} is a run of another hand; go on with that one, or in a new folder.")
-        tensors = load_file(path)
-        try:
-            for name, network in (("network", self.network), ("average", self.average)):
-                network.load_state_dict(_part(tensors, name))
-        except RuntimeError as exc:
-            raise ValueError(f"{path} belongs to other network settings; start in a new folder.") from exc
-        saved: dict[int, dict[str, Tensor]] = {}
-        for key, value in _part(tensors, "optimiser").items():
-            index, field = key.split("/")
-            saved.setdefault(int(index), {})[field] = value
-        groups = self.optimiser.state_dict()["param_groups"]
-        self.optimiser.load_state_dict({"state": saved, "param_groups": groups})
-        self.generator.set_state(tensors["generator"])
-        torch.set_rng_state(tensors["dropout"])
-        stream: dict[str, Any] = json.loads(metadata["stream"])
-        arrays = {key: tensors[key].numpy().copy() for key in ("pool", "source")}
-        self.stream.restore({**stream, **arrays})
-        self.done = int(metadata["done"])
+
+def _seed(seed: int, step: int, number: int) -> int:
+    """Of slice `number` of a step; -1: of what all of them share."""
+    mixed = np.random.SeedSequence([abs(seed), step, number + 1]).generate_state(1, np.uint64)
+    return int(mixed[0]) >> 1
+
+
+def _trunk(path: Path | None) -> ResNet50:
+    """The paper's trunk, to be trained on. ValueError, one sentence: its first weights are missing."""
+    if path is None:
+        raise ValueError("trunk.train begins with the weights of a usual resnet50 file: give it as --trunk.")
+    trunk = load_resnet50(path)
+    trunk.fc = nn.Identity()  # type: ignore[assignment]
+    return trunk.requires_grad_(True)
+
+
+def _optimiser(learnt: dict[str, nn.Module], o: OptimiserSettings) -> torch.optim.AdamW:
+    """Groups: what the first phase trains, the rest of the network, the trunk."""
+    named = dict(learnt["network"].named_parameters())
+    early = [p for name, p in named.items() if name.startswith(("path.", "time."))]
+    late = [p for name, p in named.items() if not name.startswith(("path.", "time."))]
+    groups: list[dict[str, Any]] = [{"params": early}, {"params": late}]
+    if "trunk" in learnt:
+        groups.append({"params": list(learnt["trunk"].parameters())})
+    return torch.optim.AdamW(groups, lr=o.rate, betas=(0.9, 0.98), weight_decay=o.weight_decay)
 
 
 def learning_rate(o: OptimiserSettings, step: int, steps: int) -> float:
@@ -277,55 +229,54 @@ def learning_rate(o: OptimiserSettings, step: int, steps: int) -> float:
 def train(
     settings: TrainSettings,
     folder: Path,
-    data: Path | None,
-    device: str,
-    resume: bool,
+    sources: Sources,
+    device: str = "cpu",
+    go_on: bool = False,
     stop_after: float | None = None,
     template: Path | None = None,
-    pictures: Path | None = None,
 ) -> Path:
-    """Run to `settings.steps` or for `stop_after` seconds; saves every two minutes; the weights' path."""
+    """Run to `settings.steps` or for `stop_after` seconds; saves every two minutes; the weights' path.
+
+    go_on: from the state in the folder, where there is one.
+    """
+    group, device = join(device)
     folder.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(settings, data, device, template, pictures)
-    if resume and (folder / "state.safetensors").exists():
+    trainer = Trainer(settings, sources, device, template, group)
+    if go_on and (folder / STATE).exists():
         trainer.resume(folder)
     started = saved = time.monotonic()
-    sums: dict[str, list[float]] = {}
-    with (
-        tqdm(total=trainer.steps, initial=trainer.done, unit="step", smoothing=0.02) as bar,
-        open(folder / "log.jsonl", "a", encoding="utf-8") as log,
-    ):
+    sums: dict[str, list[Tensor]] = {}
+    bar = tqdm(
+        total=trainer.steps, initial=trainer.done, unit="step", smoothing=0.02, disable=not group.first
+    )
+    with bar:
         while trainer.done < trainer.steps:
-            terms = trainer.step()
-            bar.update()
-            for key, value in terms.items():
+            for key, value in trainer.step().items():
                 sums.setdefault(key, []).append(value)
+            bar.update()
             if trainer.done % LOG_STEPS == 0:
-                means = {key: round(sum(values) / len(values), 4) for key, values in sums.items()}
-                log.write(json.dumps({"step": trainer.done, **means}) + "\n")
-                log.flush()
-                bar.set_postfix(loss=f"{sum(means.values()):.3f}")
-                if not math.isfinite(sum(means.values())):
-                    raise ValueError("the loss is no longer a number; lower optimiser.rate and resume.")
+                bar.set_postfix(loss=f"{_log(trainer, folder, sums):.3f}")
                 sums = {}
             now = time.monotonic()
-            if now - saved > SAVE_SECONDS:
+            late, over = now - saved > SAVE_SECONDS, stop_after is not None and now - started > stop_after
+            late, over = group.told((late, over))
+            if late:
                 trainer.save(folder)
                 saved = now
-            if stop_after is not None and now - started > stop_after:
+            if over:
                 break
     trainer.save(folder)
-    return folder / "weights.safetensors"
+    group.wait()
+    return folder / WEIGHTS
 
 
-def data_cache(hand: str = "anny") -> Path:
-    """Where recordings, retargeted to this hand, are kept between runs."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or str(Path.home() / ".cache")
-    folder = Path(base) / "hhmr"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"retargeted_{hand}.npz"
-
-
-def _part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
-    prefix = name + "/"
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+def _log(trainer: Trainer, folder: Path, sums: dict[str, list[Tensor]]) -> float:
+    """A line of means in log.jsonl; returns their sum. ValueError: it is no longer a number."""
+    means = {key: round(float(torch.stack(values).mean()), 4) for key, values in sums.items()}
+    total = sum(means.values())
+    if not math.isfinite(total):
+        raise ValueError("the loss is no longer a number; lower optimiser.rate and resume.")
+    if trainer.group.first:
+        with open(folder / "log.jsonl", "a", encoding="utf-8") as log:
+            log.write(json.dumps({"step": trainer.done, **means}) + "\n")
+    return total

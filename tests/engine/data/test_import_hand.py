@@ -21,7 +21,7 @@ from hhmr_engine.hand.skeleton import JOINT_BONE, TIP_JOINTS
 from hhmr_engine.hand.skinning import skin
 from hhmr_engine.hand.template import HandTemplate, load_template
 from hhmr_engine.training.settings import OptimiserSettings, PathSettings, TrainSettings
-from hhmr_engine.training.train import Trainer, train
+from hhmr_engine.training.train import Sources, Trainer, train
 from tests.engine.hand.made_up_mano import made_up_mano, write_mano
 from tests.engine.small_network import SMALL
 
@@ -157,7 +157,7 @@ def test_it_is_saved_and_read_back(hand: HandTemplate, hand_file: Path, angles: 
 
 @pytest.mark.slow
 def test_it_is_trained_and_resumed_and_then_generates_and_completes(hand_file: Path, tmp_path: Path) -> None:
-    weights = train(TINY, tmp_path, None, "cpu", resume=False, template=hand_file)
+    weights = train(TINY, tmp_path, Sources(), template=hand_file)
     engine = Engine(weights=weights, threads=1, template=hand_file)
     made = engine.run(Request("generate", count=2, steps=2))
     assert made.vertices.shape == (2, 778, 3) and made.joints.shape == (2, 21, 3)
@@ -176,7 +176,7 @@ def test_it_is_trained_and_resumed_and_then_generates_and_completes(hand_file: P
     assert np.linalg.norm(fitted.joints[0] - truth.joints[0], axis=-1).mean() < 3e-3
     assert fitted.rotations is not None and fitted.rotations.shape == (1, 20, 3, 3)
     with pytest.raises(ValueError, match="is a run of another hand"):
-        Trainer(TINY, None).resume(tmp_path)
+        Trainer(TINY).resume(tmp_path)
     with pytest.raises(RequestError, match="trained for another hand topology"):
         Engine(weights=weights, threads=1).run(Request("generate", count=1, steps=1))
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from hhmr_engine.data.hands import CHUNK, HandStream, StreamSettings
 from hhmr_engine.data.joint_fit import Calibration
+from hhmr_engine.data.pose_chunks import Ahead, PoseChunks
 from hhmr_engine.data.retarget import Retargeted
 from hhmr_engine.hand.dof import DOF_NAMES, LIMITS
 from hhmr_engine.hand.frame import palm_targets
@@ -41,20 +44,20 @@ def _recording(name: str, frames: int) -> Retargeted:
     )
 
 
-def _stream(template: HandTemplate, seed: int = 0, **changes: float) -> HandStream:
+def _stream(template: HandTemplate, seed: int = 0, **changes: Any) -> HandStream:
     settings = StreamSettings(recorded=0.5, crossed=0.0, jitter=0.0, **changes)
     return HandStream(template, [_recording("long", 60), _recording("short", 2)], settings, seed)
 
 
 def test_held_out_frames_never_enter(template: HandTemplate) -> None:
     stream = _stream(template)
-    assert [len(source) for source in stream.sources] == [180, 6]
-    assert all((source == TRAINED).all() for source in stream.sources)
+    assert [len(source) for source in stream.make.sources] == [180, 6]
+    assert all((source == TRAINED).all() for source in stream.make.sources)
     stream.poses(1)
-    recorded = stream.pool[stream.source >= 0]
-    assert len(recorded) > CHUNK
+    recorded = stream.pool[stream.source >= 0].numpy()
+    assert len(recorded) >= CHUNK
     np.testing.assert_allclose(recorded, np.broadcast_to(TRAINED, recorded.shape), atol=1e-6)
-    assert not np.isclose(stream.pool, HELD_OUT, atol=1e-3).all(1).any()
+    assert not np.isclose(stream.pool.numpy(), HELD_OUT, atol=1e-3).all(1).any()
 
 
 def test_a_short_source_counts_as_much_as_a_long_one(template: HandTemplate) -> None:
@@ -68,30 +71,74 @@ def test_the_same_seed_gives_the_same_hands_and_goes_on_where_it_was(template: H
     one, other, third = _stream(template, 3), _stream(template, 3), _stream(template, 4)
     assert torch.equal(one.next(5), other.next(5))
     assert not torch.equal(one.next(5), third.next(5))
-    other.next(5)
-    third.restore(other.state())
-    assert torch.equal(third.next(5), one.next(5))
+    again = _stream(template, 3)
+    again.restore(one.state())
+    assert torch.equal(again.next(5), one.next(5))
 
 
 def test_it_goes_on_to_the_next_renewal_too(template: HandTemplate) -> None:
-    """What is owed to the pool belongs to the state: both renew it after as many hands."""
-    one, other = _stream(template, 3, refresh=1.0), _stream(template, 4, refresh=1.0)
+    """What is owed to the pool belongs to the state: both renew it after as many hands, by the same poses."""
+    one, other = _stream(template, 3, refresh=1.0), _stream(template, 3, refresh=1.0)
     one.poses(1)
     one.poses(CHUNK - 10)
     other.restore(one.state())
     before = one.pool
-    assert all(np.array_equal(a, b) for a, b in zip(one.poses(20), other.poses(20), strict=True))
-    assert np.array_equal(one.pool, other.pool) and not np.array_equal(one.pool, before)
+    assert all(torch.equal(a, b) for a, b in zip(one.poses(20), other.poses(20), strict=True))
+    assert torch.equal(one.pool, other.pool) and len(one.pool) == len(before) + CHUNK
+
+
+def test_hands_with_random_numbers_of_their_own_leave_the_pool_alone(template: HandTemplate) -> None:
+    """So that slices of a batch can be made in any order, by anybody."""
+    stream = _stream(template)
+    stream.advance(1)
+    before = stream.pool
+
+    def hands(seed: int) -> torch.Tensor:
+        return stream.next(40, torch.Generator().manual_seed(seed))
+
+    first, second = hands(1), hands(2)
+    assert torch.equal(hands(1), first) and not torch.equal(first, second)
+    assert stream.pool is before
+
+
+def test_a_source_is_drawn_from_by_its_weight(template: HandTemplate) -> None:
+    stream = _stream(template, weights={"long": 3.0})
+    stream.advance(1)
+    shares = np.bincount(stream.source[stream.source >= 0], minlength=2)
+    assert 2.4 < shares[0] / shares[1] < 3.8
+    alone = _stream(template, weights={"long": 0.0})
+    assert len(alone.make.sources) == len(alone.lengths) == 1
+
+
+@pytest.mark.parametrize("field", ["left_out", "weights"])
+def test_a_source_that_is_not_there_is_named(template: HandTemplate, field: str) -> None:
+    with pytest.raises(ValueError, match=f"stream.{field} names other; there are long, short"):
+        _stream(template, **{field: {"other": 1.0}})
+
+
+def test_chunks_made_in_the_background_are_the_same(template: HandTemplate) -> None:
+    settings = StreamSettings(crossed=0.3)
+    chunks = PoseChunks(template, [], settings, 7)
+    ahead = Ahead(chunks, workers=1, stride=2)
+    try:
+        for number in (1, 3):
+            ours, theirs = chunks(number), ahead(number)
+            assert np.array_equal(ours.angles, theirs.angles)
+            assert np.array_equal(ours.source, theirs.source)
+    finally:
+        ahead.close()
+    assert not np.array_equal(chunks(0).angles[:5], chunks(1).angles[:5])
 
 
 def test_the_pool_is_renewed_and_bounded(template: HandTemplate) -> None:
     stream = _stream(template, pool=2 * CHUNK + 100, refresh=1.0)
-    stream.poses(1)
-    before = stream.pool.copy()
+    stream.poses(3 * CHUNK)
+    before = stream.pool.clone()
     stream.poses(CHUNK)
     assert len(stream.pool) == len(stream.source) == 2 * CHUNK + 100
     assert (stream.pool != before).any()
-    assert (stream.pool >= LIMITS[:, 0] - 0.2).all() and (stream.pool <= LIMITS[:, 1] + 0.2).all()
+    pool = stream.pool.numpy()
+    assert (pool >= LIMITS[:, 0] - 0.2).all() and (pool <= LIMITS[:, 1] + 0.2).all()
 
 
 def test_hands_stand_in_the_palm_frame_with_proportions_of_their_own(template: HandTemplate) -> None:
@@ -113,7 +160,10 @@ def test_nodes_alone_are_the_same_hands(template: HandTemplate) -> None:
     assert (joints - torch.from_numpy(template.regressor) @ vertices).norm(dim=-1).mean() < 0.02
 
 
-@pytest.mark.parametrize("settings", [{"pool": 100}, {"recorded": 0.8, "crossed": 0.5}, {"crossed": -0.1}])
-def test_shares_that_cannot_be_are_refused(settings: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [{"pool": 100}, {"recorded": 0.8, "crossed": 0.5}, {"crossed": -0.1}, {"weights": {"a": -1.0}}],
+)
+def test_shares_that_cannot_be_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="stream"):
         StreamSettings(**settings)

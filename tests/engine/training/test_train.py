@@ -9,35 +9,30 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from hhmr_engine.data.hands import StreamSettings
 from hhmr_engine.engine import Engine, Request
 from hhmr_engine.hand.template import load_template
 from hhmr_engine.pictures import PictureSettings
+from hhmr_engine.training.batches import Dice
 from hhmr_engine.training.fill_pictures import PictureMaker, fill
 from hhmr_engine.training.seeing import ViewSettings
-from hhmr_engine.training.settings import OptimiserSettings, PathSettings, TrainSettings
-from hhmr_engine.training.train import Trainer, learning_rate, train
+from hhmr_engine.training.settings import OptimiserSettings, PathSettings
+from hhmr_engine.training.train import Sources, Trainer, learning_rate, train
 from hhmr_engine.vision.trunks import load_trunk
 from tests.engine.small_network import SMALL
+from tests.engine.training.run_settings import TINY
 
-TINY = TrainSettings(
-    steps=3,
-    batch=4,
-    network=SMALL,
-    path=PathSettings(steps=3, batch=4),
-    optimiser=OptimiserSettings(warmup=2),
-    views=ViewSettings(share=0.0),
-)
 SEEN = replace(TINY, batch=6, path=PathSettings(steps=3, batch=9))
 FIVE = {"data", "vertices", "joints", "normals", "edges"}
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trainer, list[dict[str, float]], Path]:
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trainer, list[dict[str, Tensor]], Path]:
     """A whole run, its losses, and a folder of what it saved after 2 and 4 of 6 steps."""
     folder = tmp_path_factory.mktemp("run")
-    trainer = Trainer(TINY, None)
+    trainer = Trainer(TINY)
     terms = []
     for step in range(trainer.steps):
         if step in (2, 4):
@@ -47,16 +42,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trainer, list[dict[st
     return trainer, terms, folder
 
 
-def test_every_loss_is_there_and_a_number(run: tuple[Trainer, list[dict[str, float]], Path]) -> None:
+def test_every_loss_is_there_and_a_number(run: tuple[Trainer, list[dict[str, Tensor]], Path]) -> None:
     _, terms, _ = run
     assert [set(t) for t in terms] == [{"path"}] * 3 + [FIVE] * 3
     assert all(math.isfinite(value) and value > 0 for step in terms for value in step.values())
 
 
-def test_both_phases_teach_their_part(run: tuple[Trainer, list[dict[str, float]], Path]) -> None:
+def test_both_phases_teach_their_part(run: tuple[Trainer, list[dict[str, Tensor]], Path]) -> None:
     """The first phase moves the global path alone, the second the whole network; the average follows."""
     trainer, _, folder = run
-    fresh, early = Trainer(TINY, None), Trainer(TINY, None)
+    fresh, early = Trainer(TINY), Trainer(TINY)
     early.resume(folder / "2")
     start = dict(fresh.network.named_parameters())
     for name, parameter in early.network.named_parameters():
@@ -77,12 +72,12 @@ def test_both_phases_teach_their_part(run: tuple[Trainer, list[dict[str, float]]
 
 @pytest.mark.parametrize("step", [2, 4])
 def test_a_resumed_run_is_the_run_itself(
-    run: tuple[Trainer, list[dict[str, float]], Path], step: int
+    run: tuple[Trainer, list[dict[str, Tensor]], Path], step: int
 ) -> None:
     """In the middle of either phase: the same losses to the last bit, and the same weights in the end."""
     whole, terms, folder = run
     torch.manual_seed(99)
-    again = Trainer(TINY, None)
+    again = Trainer(TINY)
     again.resume(folder / str(step))
     assert again.done == step
     assert [again.step() for _ in range(6 - step)] == terms[step:]
@@ -107,14 +102,14 @@ def test_hands_before_cameras_are_learnt_and_resumed(kind: str, photos: Path, tm
     network = replace(SMALL, image_features=640, dropout=0.1)
     views = ViewSettings(share=1.0, pictures=0.0 if kind == "view" else 1.0)
     settings = replace(SEEN, network=network, views=views)
-    trainer = Trainer(settings, None, pictures=photos)
+    trainer = Trainer(settings, Sources(pictures=photos))
     trainer.step()
     trainer.save(tmp_path)
     terms = [trainer.step() for _ in range(5)]
     early = {kind, f"{kind}_turn"} | ({"guess"} if kind == "picture" else set())
     assert [set(t) for t in terms] == [early] * 2 + [{kind, f"{kind}_turn"}] * 3
     assert all(math.isfinite(value) for step in terms for value in step.values())
-    again = Trainer(settings, None, pictures=photos)
+    again = Trainer(settings, Sources(pictures=photos))
     again.resume(tmp_path)
     assert [again.step() for _ in range(5)] == terms
 
@@ -127,28 +122,26 @@ def test_a_network_learns_a_hand_before_a_camera(tmp_path: Path) -> None:
         optimiser=OptimiserSettings(warmup=5),
         views=ViewSettings(share=1.0),
     )
-    trainer = Trainer(settings, None)
-    kept = trainer.batches.views(20, trainer.generator)
-    trainer.batches.views = lambda size, generator: kept  # type: ignore[method-assign]
-    losses = [trainer.step()["view"] for _ in range(150)]
+    trainer = Trainer(settings)
+    dice, (batches,) = torch.Generator().manual_seed(0), trainer.batches.values()
+    batches.hands.advance(20)
+    kept = batches.views(20, Dice(dice, dice))
+    batches.views = lambda size, dice: kept  # type: ignore[method-assign]
+    losses = [float(trainer.step()["view"]) for _ in range(150)]
     assert sum(losses[-30:]) < 0.8 * sum(losses[:30])
 
 
-def test_another_network_cannot_resume_it(run: tuple[Trainer, list[dict[str, float]], Path]) -> None:
+def test_another_network_cannot_resume_it(run: tuple[Trainer, list[dict[str, Tensor]], Path]) -> None:
     _, _, folder = run
     with pytest.raises(ValueError, match="belongs to other network settings"):
-        Trainer(replace(TINY, network=replace(SMALL, tokens=32)), None).resume(folder / "4")
+        Trainer(replace(TINY, network=replace(SMALL, tokens=32))).resume(folder / "4")
 
 
 def test_the_command_stops_resumes_and_hands_over(tmp_path: Path) -> None:
     settings = replace(TINY, steps=47)
-    weights = train(settings, tmp_path, None, "cpu", resume=False, stop_after=0.0)
-    assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "log.jsonl",
-        "state.safetensors",
-        "weights.safetensors",
-    ]
-    train(settings, tmp_path, None, "cpu", resume=True)
+    weights = train(settings, tmp_path, Sources(), stop_after=0.0)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["state.safetensors", "weights.safetensors"]
+    train(settings, tmp_path, Sources(), go_on=True)
     (line,) = [json.loads(row) for row in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert line["step"] == 50 and FIVE | {"path"} | {"step"} == set(line)
     found = Engine(weights=weights, threads=1).run(Request("generate", count=2, steps=2))
