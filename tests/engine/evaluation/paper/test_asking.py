@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.ndimage import binary_dilation, binary_erosion
 
 from hhmr_engine.datasets.annotated import Annotated
 from hhmr_engine.datasets.catalogue import open_dataset
@@ -20,8 +21,10 @@ from hhmr_engine.evaluation.paper.fitting import seen
 from hhmr_engine.evaluation.paper.protocols import scores
 from hhmr_engine.evaluation.paper.submissions import write_submission
 from hhmr_engine.request import Request, RequestError, check
-from tests.engine.datasets.made_up_hands import Camera, silhouette, skin
+from tests.engine.datasets.made_up_hands import Camera, coverage, skin
 from tests.engine.datasets.miniature import write_miniature
+
+SQUARE = np.ones((3, 3), bool)
 
 
 @pytest.fixture(scope="module")
@@ -46,17 +49,14 @@ def test_the_true_mesh_lies_on_the_hand_in_the_picture_that_the_engine_gets(data
         height, width = picture.pixels.shape[:2]
         middle = np.array([[picture.focal, 0, width / 2], [0, picture.focal, height / 2], [0, 0, 1]])
         assert sample.vertices is not None
-        there = silhouette(sample.vertices.astype(np.float64), Camera(middle, width, height))
+        covered = coverage(sample.vertices.astype(np.float64), Camera(middle, width, height))
         drawn = skin(picture.pixels)
-        off = np.argwhere(there ^ drawn)
-        edge = there ^ np.roll(there, 1, 0) | there ^ np.roll(there, 1, 1)
-        near = np.argwhere(edge)
-        distance = np.linalg.norm(off[:, None] - near[None], axis=-1).min(1)
-        assert (distance <= 1.5).mean() > 0.95  # what differs is the outline itself
-        assert (there & drawn).sum() > 0.95 * (there | drawn).sum()
+        # Within a pixel: what the mesh covers, but for its outline, is skin, and nothing beyond it is.
+        assert drawn[binary_erosion(covered == 1, SQUARE)].mean() > 0.99
+        assert not drawn[~binary_dilation(covered > 0, SQUARE)].any()
         assert picture.joints2d is not None
         columns, rows = np.floor(picture.joints2d.T).astype(int)
-        assert there[rows, columns].mean() > 0.8  # joints lie in the hand
+        assert (covered[rows, columns] > 0).mean() > 0.8  # joints lie in the hand
 
 
 def test_a_principal_point_off_the_middle_is_brought_there(datasets: dict[str, Annotated]) -> None:
@@ -72,7 +72,7 @@ def test_a_principal_point_off_the_middle_is_brought_there(datasets: dict[str, A
     right, down = np.round(np.array(picture.pixels.shape[1::-1]) / 2 - moved[:2, 2]).astype(int)
     rows = picture.pixels[down : down + height, right:]
     assert np.array_equal(rows[:, :width], plain)
-    assert (rows[:, width:] == rows[:, width - 1 : width]).all() and rows.shape[1] > width + 70
+    assert (rows[:, width:] == rows[:, width - 1 : width]).all() and rows.shape[1] > width + 60
     with pytest.raises(ValueError, match="looks past its photo"):
         shown(replace(sample, intrinsics=moved + [[0, 0, 5000], [0, 0, 0], [0, 0, 0]]))
 
