@@ -68,4 +68,9 @@ def open_dataset(folder: Path, split: str, mano: Path | None = None, name: str |
         raise ValueError(
             f"{folder} has the layout of no dataset that is known ({known}): see docs/datasets.md."
         )
-    return DATASETS[name][1](folder, split, None if mano is None else ManoHands.read(mano))
+    hands = None if mano is None else ManoHands.read(mano)
+    try:
+        return DATASETS[name][1](folder, split, hands)
+    except (AttributeError, IndexError, KeyError, TypeError) as exc:  # JSON of another structure
+        text = f"{folder} has annotations that are not built as those of {name}: unpack the official files."
+        raise ValueError(text) from exc

@@ -13,7 +13,7 @@ from ..sheet import INK, PAPER, letters, png_bytes
 from .sample import HandSample
 
 TILE, CAPTION, COLUMNS = 300, 22, 4
-_MESH, _BONE, _JOINT = (40, 120, 220), (255, 250, 240), (240, 120, 20)
+_MESH, _BONE, _JOINT = (40, 200, 90), (255, 250, 240), (240, 120, 20)
 _OPACITY = 0.25
 
 

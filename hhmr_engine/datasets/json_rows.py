@@ -24,16 +24,18 @@ class JsonRows:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        begins, ends, depth, at = [], [], 0, 0
+        begins, ends, depth, low, at = [], [], 0, 0, 0
         for chunk in _chunks(path):
             brackets = np.flatnonzero((chunk == _OPEN) | (chunk == _CLOSE))
             opens = chunk[brackets] == _OPEN
             level = depth + np.cumsum(np.where(opens, 1, -1))
             begins.append(at + brackets[opens & (level == 2)])
             ends.append(at + brackets[~opens & (level == 1)] + 1)
-            depth, at = int(level[-1]) if len(level) else depth, at + len(chunk)
+            if len(level):
+                depth, low = int(level[-1]), min(low, int(level.min()))
+            at += len(chunk)
         self._begin, self._end = np.concatenate([[], *begins]), np.concatenate([[], *ends])
-        if depth or not at or len(self._begin) != len(self._end):
+        if depth or low < 0 or not at or len(self._begin) != len(self._end):
             raise damaged(path)
 
     def __len__(self) -> int:
@@ -100,10 +102,11 @@ class _Reader:
             self._take(":")
             if self._peek() == "[":
                 self._take("[")
-                while self._peek() != "]":
+                if self._peek() != "]":
                     yield name, self._value()
-                    if self._peek() == ",":
-                        self._take(",")
+                while self._peek() == ",":
+                    self._take(",")
+                    yield name, self._value()
                 self._take("]")
             else:
                 self._value()

@@ -152,7 +152,7 @@ def _placed(hand: Hand, camera: Camera, share: float, rng: np.random.Generator) 
 
 def draw(meshes: list[np.ndarray], camera: Camera, rng: np.random.Generator) -> np.ndarray:
     """[H,W,3] uint8: meshes [778,3] in skin colours (red > blue) before something blue."""
-    ground = (rng.uniform(0, 1, (7, 7, 3)) * [70, 90, 90] + [20, 40, 120]).astype(np.uint8)
+    ground = (rng.uniform(0, 1, (7, 7, 3)) * [50, 90, 90] + [10, 40, 140]).astype(np.uint8)
     picture = Image.fromarray(ground).resize((camera.width, camera.height), Image.Resampling.BILINEAR)
     canvas = np.asarray(picture).repeat(FINE, 0).repeat(FINE, 1).reshape(-1, 3)
     faces = models()["right"].faces
@@ -174,11 +174,11 @@ def draw(meshes: list[np.ndarray], camera: Camera, rng: np.random.Generator) -> 
     ).astype(np.uint8)
 
 
-def silhouette(mesh: np.ndarray, camera: Camera) -> np.ndarray:
-    """[H,W] bool: the pixels of which the mesh covers half or more."""
+def coverage(mesh: np.ndarray, camera: Camera) -> np.ndarray:
+    """[H,W] how much of each pixel the mesh covers."""
     covered = np.zeros(FINE * camera.height * FINE * camera.width)
     covered[_fragments(mesh, camera).sample.numpy()] = 1
-    return covered.reshape(camera.height, FINE, camera.width, FINE).mean((1, 3)) >= 0.5
+    return covered.reshape(camera.height, FINE, camera.width, FINE).mean((1, 3))
 
 
 def _fragments(mesh: np.ndarray, camera: Camera) -> Fragments:
@@ -192,4 +192,4 @@ def _fragments(mesh: np.ndarray, camera: Camera) -> Fragments:
 
 def skin(image: np.ndarray) -> np.ndarray:
     """[H,W] bool: where a drawn picture shows a hand."""
-    return image[..., 0].astype(int) - image[..., 2] > -10
+    return image[..., 0].astype(int) - image[..., 2] > -25
