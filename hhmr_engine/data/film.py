@@ -108,7 +108,7 @@ def _mocap(path: Path) -> list[Recording]:
     if not hands:
         raise ValueError(
             f"{path} has no fingers: below no joint are three chains of two joints and more that are named "
-            "as fingers are (thumb, index... or finger 1, 2...)."
+            "as fingers are (thumb and index, or finger 1 and 2)."
         )
     rows = np.arange(len(bvh.motion))
     found = []
@@ -123,7 +123,7 @@ def _mocap(path: Path) -> list[Recording]:
 
 def _slower(recording: Recording, fps: float) -> Recording:
     """No more than `fps` frames a second, where it is known how fast they are."""
-    if recording.rate is None or recording.rate <= fps:
+    if recording.rate is None or recording.rate < 1.01 * fps:  # files round their frame time
         return recording
     moment = np.floor(recording.frame * (fps / recording.rate)).astype(int)
     first = np.append(True, np.diff(moment) > 0)

@@ -22,7 +22,7 @@ NO_HAND = 15.0  # mm, and four times the median: the device had lost the hand
 ODD = 65.0  # stiffness of a calibration: theirs are 23 to 59, and of mirrored or mixed up joints 71 to 530
 LOST = "that are no hand"
 DOUBT = (
-    "Our hand hardly fits these joints: check their order and the side, and import what is of another person or "
+    "Our hand hardly fits these joints: check their order and side, and import what is of another person or "
     "device by itself."
 )
 
