@@ -29,20 +29,12 @@ def recognise(folder: Path) -> str | None:
 
 def find_datasets(folder: Path) -> dict[Path, str]:
     """Datasets in a folder of datasets, or the one that the folder itself is, by layout: folder -> name."""
-    name = None if _holds_datasets(folder) else recognise(folder)
-    if name is not None:
-        return {folder: name}
-    return _inner(folder)
-
-
-def _inner(folder: Path) -> dict[Path, str]:
     inside = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    return {path: name for path in inside if (name := recognise(path)) is not None}
-
-
-def _holds_datasets(folder: Path) -> bool:
-    """CompHand and Two-hand 500K are recognised from further up, too: what lies inside goes first."""
-    return any(name not in ("comphand", "twohand") for name in _inner(folder).values())
+    found = {path: name for path in inside if (name := recognise(path)) is not None}
+    # CompHand's parts look like CompHand.
+    if set(found.values()) <= {"comphand"} and (name := recognise(folder)) is not None:
+        return {folder: name}
+    return found
 
 
 def find_mano(folder: Path) -> Path | None:

@@ -182,6 +182,7 @@ class InterHand(Annotated):
         return len(self.frame_of)
 
     def __getitem__(self, index: int) -> HandSample:
+        index = range(len(self))[index]
         frame, side = self.frame_of[index], self.side_of[index]
         capture, number = self.places[frame]
         world, vertices = self.joints[frame, side][ORDER].astype(np.float64), self._vertices(frame, side)

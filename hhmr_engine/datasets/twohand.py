@@ -11,8 +11,8 @@ recognised by a name that begins with "two" and has "hand" in it.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +34,7 @@ def recognises(folder: Path) -> bool:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.rglob("*")) if path.suffix in (".json", ".pkl"))
-
-
-@dataclass(frozen=True)
-class _Parameters:
-    key: str
-    side: str
-    values: np.ndarray  # [61] f32 pose, shape, trans
+    return (path for path in folder.rglob("*") if path.suffix in (".json", ".pkl"))
 
 
 class TwoHand(Annotated):
@@ -50,7 +43,8 @@ class TwoHand(Annotated):
     def __init__(self, folder: Path, split: str, hands: ManoHands | None = None) -> None:
         super().__init__(folder, split, hands)
         self.notes.append("Nobody describes the files of Two-hand 500K: how they are read is a guess.")
-        self.found: list[_Parameters] = []
+        self.keys: list[str] = []
+        self.values = array("f")  # pose, shape and trans of each
         for path in self._files():
             try:
                 content = read_json(path) if path.suffix == ".json" else read_pickle(path.read_bytes())
@@ -60,21 +54,23 @@ class TwoHand(Annotated):
             for key, pair in _pairs(content, path.relative_to(folder).with_suffix("").as_posix()):
                 self._take(key, pair)
         if hands is None:
-            self.skip("MANO is not given, and there are only its parameters", len(self.found))
-            self.found = []
+            self.skip("MANO is not given, and there are only its parameters", len(self.keys))
+            self.keys = []
             self.notes.append("Two-hand 500K has MANO's parameters alone: give MANO to have any hands of it.")
 
     def _files(self) -> list[Path]:
         """Those of the split: its folders, or for training everything that is in no folder of a split."""
-        mine = [
-            p for p in _files(self.folder) if set(p.relative_to(self.folder).parts) & set(PARTS[self.split])
-        ]
-        named = {name for names in PARTS.values() for name in names}
-        if self.split == TRAIN:
-            mine += [p for p in _files(self.folder) if not set(p.relative_to(self.folder).parts) & named]
-        if not mine:
-            raise ValueError(f"{self.folder} has no files of the {self.split} split.")
-        return mine
+        named = {part for parts in PARTS.values() for part in parts}
+        wanted = set(PARTS[self.split])
+
+        def mine(path: Path) -> bool:
+            folders = set(path.relative_to(self.folder).parts) & named
+            return bool(folders & wanted) or (self.split == TRAIN and not folders)
+
+        files = sorted(path for path in _files(self.folder) if mine(path))
+        if not files:
+            raise ValueError(f"{self.folder} has no json or pkl files of the {self.split} split.")
+        return files
 
     def _take(self, key: str, pair: dict[str, Any]) -> None:
         for side in (RIGHT, LEFT):
@@ -86,19 +82,23 @@ class TwoHand(Annotated):
                 self.skip("the parameters are incomplete or not finite")
             else:
                 values = np.concatenate([part for part in parts if part is not None])
-                self.found.append(_Parameters(f"{key}/{side}", side, values.astype(np.float32)))
+                self.keys.append(f"{key}/{side}")
+                self.values.extend(values)
 
     def __len__(self) -> int:
-        return len(self.found)
+        return len(self.keys)
 
     def __getitem__(self, index: int) -> HandSample:
         assert self.hands is not None
-        found = self.found[index]
-        pose, shape, trans = np.split(found.values.astype(np.float64), [48, 58])
-        vertices, joints = self.hands(found.side, pose, shape, trans)
+        index = range(len(self))[index]
+        key = self.keys[index]
+        side = key.rpartition("/")[2]
+        size = sum(FIELDS.values())
+        pose, shape, trans = np.split(np.array(self.values[size * index : size * (index + 1)]), [48, 58])
+        vertices, joints = self.hands(side, pose, shape, trans)
         return HandSample(
-            key=found.key,
-            side=found.side,
+            key=key,
+            side=side,
             joints=joints.astype(np.float32),
             vertices=vertices.astype(np.float32),
         )

@@ -66,7 +66,7 @@ def test_has_hands_of_both_sides(opened: dict[tuple[str, str], Annotated]):
 
 @pytest.mark.parametrize("which", PICTURED, ids="-".join)
 def test_mesh_lies_on_the_hand_in_the_picture_within_a_pixel(which, opened):
-    samples = list(opened[which])[:10]
+    samples = list(opened[which])[:8]
     assert samples
     pictures = [sample.key.rpartition("/")[0] for sample in samples]
     for sample, picture in zip(samples, pictures):
@@ -74,7 +74,7 @@ def test_mesh_lies_on_the_hand_in_the_picture_within_a_pixel(which, opened):
         assert image.dtype == np.uint8 and image.ndim == 3
         alone = which[0] != "interhand" or pictures.count(picture) == 1
         assert lies_on(sample, image, alone)
-        for off in ((2.5, 0), (0, -2.5)):
+        for off in ((2.5, 0), (0, -2.5)) if sample is samples[0] else ():
             moved = sample.intrinsics + np.float32([[0, 0, off[0]], [0, 0, off[1]], [0, 0, 0]])
             assert not lies_on(replace(sample, intrinsics=moved), image, alone)
 
@@ -103,6 +103,14 @@ def test_a_folder_of_datasets_is_found_by_layout(miniatures: dict[str, Miniature
     assert find_datasets(miniatures["ho3d"].folder) == {miniatures["ho3d"].folder: "ho3d"}
     assert find_mano(datasets) == datasets / "mano" / "MANO_RIGHT.pkl" and find_mano(datasets / "mano")
     assert recognise(datasets / "mano") is None and find_datasets(datasets / "mano") == {}
+
+
+def test_comphand_among_others_is_found(miniatures: dict[str, Miniature], tmp_path: Path):
+    for name in ("comphand", "twohand"):
+        (tmp_path / f"two{name}").symlink_to(miniatures[name].folder)
+        found = find_datasets(tmp_path)
+        assert sorted(found.values()) == (["comphand"] if name == "comphand" else ["comphand", "twohand"])
+    assert find_datasets(miniatures["comphand"].folder) == {miniatures["comphand"].folder: "comphand"}
 
 
 def test_without_mano_there_are_joints_and_a_sentence(miniatures: dict[str, Miniature]):
