@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> Path:
             settings = replace(settings, steps=args.steps)
         seconds = None if args.minutes is None else 60.0 * args.minutes
         weights = train(settings, args.out, sources, args.device, args.resume, seconds, args.template)
-        if args.evaluate:
+        if args.evaluate and os.environ.get("RANK", "0") == "0":
             from .training.progress import note_progress
 
             note_progress(args.out, settings, sources, args.device, args.template)

@@ -54,7 +54,7 @@ def open_streams(
         return _datasets(sources, settings, template, device, own)
     stream = HandStream(
         template,
-        _recordings(sources, settings, template, group),
+        recordings_of(sources, settings, template, group),
         settings.stream,
         settings.seed,
         device,
@@ -68,7 +68,7 @@ def open_streams(
     return Streams(dict.fromkeys(own, stream), pictures, {"poses": [stream]})
 
 
-def _recordings(
+def recordings_of(
     sources: Sources, settings: TrainSettings, template: HandTemplate, group: Group
 ) -> list[Retargeted]:
     """On our hand. The first process makes what the others then find ready."""

@@ -51,6 +51,7 @@ def save(trainer: Trainer, folder: Path) -> None:
         "streams": json.dumps(numbers),
         "hands": json.dumps(trainer.hands),
         "draws": json.dumps(trainer.draws),
+        "seconds": str(round(trainer.seconds)),
     }
     _write(folder / STATE, tensors, metadata)
 
@@ -85,7 +86,7 @@ def resume(trainer: Trainer, folder: Path) -> None:
         saved.setdefault(int(index), {})[field] = value
     groups = trainer.optimiser.state_dict()["param_groups"]
     trainer.optimiser.load_state_dict({"state": saved, "param_groups": groups})
-    trainer.done = int(metadata["done"])
+    trainer.done, trainer.seconds = int(metadata["done"]), float(metadata.get("seconds", 0))
     if "streams" in metadata:
         numbers = json.loads(metadata["streams"])
         trainer.hands, trainer.draws = json.loads(metadata["hands"]), json.loads(metadata["draws"])
@@ -99,6 +100,18 @@ def resume(trainer: Trainer, folder: Path) -> None:
     for key, streams in trainer.streams.positions.items():
         for stream in streams:
             stream.restore(numbers[key] | _part(tensors, f"stream/{key}"))
+
+
+def notes(folder: Path) -> dict[str, Any]:
+    """What the state says of the run: steps, seconds, and samples seen by kind of condition."""
+    with safe_open(folder / STATE, "pt") as file:
+        metadata = file.metadata()
+    return {
+        "steps": int(metadata["done"]),
+        "seconds": int(metadata["seconds"]),
+        "hands": json.loads(metadata["hands"]),
+        "draws": json.loads(metadata["draws"]),
+    }
 
 
 def _modules(trainer: Trainer) -> dict[str, nn.Module]:

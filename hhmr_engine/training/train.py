@@ -79,7 +79,7 @@ class Trainer:
         self.batches = self._batches(there)
         self.objective = Objective(self.network, Losses(there, settings.losses), settings)
         self.optimiser = _optimiser(self.learnt, settings.optimiser)
-        self.done = 0
+        self.done, self.seconds = 0, 0.0  # steps; of training, all slices of time together
         self.hands: dict[str, int] = {}  # seen so far, by kind, by all processes together
         self.draws: dict[str, int] = {}  # the same, each as often as it was given a noise level
 
@@ -244,7 +244,8 @@ def train(
     trainer = Trainer(settings, sources, device, template, group)
     if go_on and (folder / STATE).exists():
         trainer.resume(folder)
-    started = saved = time.monotonic()
+    before, started = trainer.seconds, time.monotonic()
+    saved = started
     sums: dict[str, list[Tensor]] = {}
     bar = tqdm(
         total=trainer.steps, initial=trainer.done, unit="step", smoothing=0.02, disable=not group.first
@@ -258,6 +259,7 @@ def train(
                 bar.set_postfix(loss=f"{_log(trainer, folder, sums):.3f}")
                 sums = {}
             now = time.monotonic()
+            trainer.seconds = before + now - started
             late, over = now - saved > SAVE_SECONDS, stop_after is not None and now - started > stop_after
             late, over = group.told((late, over))
             if late:

@@ -27,7 +27,7 @@ def template() -> HandTemplate:
     return load_template()
 
 
-def _recording(name: str, frames: int) -> Retargeted:
+def recording(name: str, frames: int) -> Retargeted:
     """Half of the frames is for training; the others are held out in every way there is."""
     split = np.array(["train", "test", "train", "validation", "train", "gap"] * frames)
     angles, count = np.where((split == "train")[:, None], TRAINED, HELD_OUT), len(split)
@@ -46,7 +46,7 @@ def _recording(name: str, frames: int) -> Retargeted:
 
 def _stream(template: HandTemplate, seed: int = 0, **changes: Any) -> HandStream:
     settings = StreamSettings(recorded=0.5, crossed=0.0, jitter=0.0, **changes)
-    return HandStream(template, [_recording("long", 60), _recording("short", 2)], settings, seed)
+    return HandStream(template, [recording("long", 60), recording("short", 2)], settings, seed)
 
 
 def test_held_out_frames_never_enter(template: HandTemplate) -> None:
