@@ -139,7 +139,7 @@ def _scale(
     if unit is not None:
         name = next((name for name, metres in UNITS.items() if metres == unit), f"{unit:g} m a unit")
         return unit, f"in {name}"
-    if not np.isfinite(size):
+    if not size > 0:  # NaN, too
         raise ValueError(f"{path} has no frame of which enough of a hand is known.")
     name = min(UNITS, key=lambda one: abs(np.log(size * UNITS[one] / USUAL_SIZE)))
     if not SIZES[0] < size * UNITS[name] < SIZES[1]:
