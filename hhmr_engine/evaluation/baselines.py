@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,17 +12,27 @@ from ..diffusion.gaussian import GaussianPrior
 from ..hand.rotation import procrustes, rotation_matrix
 from ..hand.template import HandTemplate
 
-ITERATIONS = 60
-SIGMA = 1.0e-3  # metres: noise of the joints
-START = 1.0  # standard deviation of the coefficients at which a restart begins
+
+@dataclass(frozen=True)
+class LbfgsSettings:
+    """start: deviation of the coefficients at which a restart begins; sigma: mm, the joints' noise."""
+
+    iterations: int = 60
+    start: float = 1.0
+    sigma: float = 1.0
+
+    def __str__(self) -> str:
+        return f"{self.iterations} iterations from {self.start:g} deviations, noise {self.sigma:g} mm"
 
 
 class PcaFit:
     """Coefficients of the posed-shape basis and a similarity, fitted to joints by torch's L-BFGS."""
 
-    def __init__(self, template: HandTemplate, prior: GaussianPrior) -> None:
+    def __init__(
+        self, template: HandTemplate, prior: GaussianPrior, settings: LbfgsSettings | None = None
+    ) -> None:
         """template as tensors; prior: the Gaussian on its nodes."""
-        self.template, self.prior = template, prior
+        self.template, self.prior, self.settings = template, prior, settings or LbfgsSettings()
         rows = template.regressor @ template.decoder  # [21,N]
         self.mean = rows @ prior.mean.reshape(-1, 3)
         self.modes = torch.einsum("jn,rnc->rjc", rows, prior.scaled.unflatten(1, (-1, 3)))
@@ -29,7 +41,7 @@ class PcaFit:
         """Vertices [restarts,V,3] for joints [21,3] in metres, NaN = unknown; one after the other."""
         target = torch.from_numpy(np.asarray(joints, np.float32))
         generator = torch.Generator().manual_seed(seed)
-        starts = START * torch.randn(restarts, self.prior.rank, generator=generator)
+        starts = self.settings.start * torch.randn(restarts, self.prior.rank, generator=generator)
         return torch.stack([self._fit_once(target, start) for start in starts]).numpy()
 
     def _fit_once(self, target: Tensor, start: Tensor) -> Tensor:
@@ -41,7 +53,7 @@ class PcaFit:
             7, requires_grad=True
         )  # rotation vector, translation, log scale, beside that start
         solver = torch.optim.LBFGS(
-            [u, frame], max_iter=ITERATIONS, history_size=20, line_search_fn="strong_wolfe"
+            [u, frame], max_iter=self.settings.iterations, history_size=20, line_search_fn="strong_wolfe"
         )
 
         def placed(points: Tensor) -> Tensor:
@@ -51,7 +63,7 @@ class PcaFit:
         def loss() -> Tensor:
             solver.zero_grad()
             off = placed(mean + torch.einsum("r,rjc->jc", u, modes)) - goal
-            value = 0.5 * ((off / SIGMA) ** 2).sum() + 0.5 * (u**2).sum()
+            value = 0.5 * ((1e3 * off / self.settings.sigma) ** 2).sum() + 0.5 * (u**2).sum()
             value.backward()
             return value
 

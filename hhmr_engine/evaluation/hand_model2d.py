@@ -25,6 +25,7 @@ from .testset import generator
 
 PRIOR_SEED = "hhmr-baseline-prior-1"
 PRIOR_HANDS = 20000
+TrainingHands = tuple[np.ndarray, np.ndarray, np.ndarray]
 BONE_OF_SLOT = np.array([(*bones, bones[-1])[:4] for bones in FINGER_BONES.values()])  # [5,4]; thumb: 1 2 3 3
 VECTOR_OF_SLOT = np.where(np.arange(20).reshape(5, 4) == 3, 19, BONE_OF_SLOT - 1)  # 19: none
 
@@ -63,10 +64,14 @@ class PosedJoints:
         pose: str = "angles",
         components: int = 24,
         dtype: torch.dtype = torch.float64,
+        hands: TrainingHands | None = None,
     ) -> None:
-        """template as arrays. The priors are those of training hands; `components` of the pose's are kept."""
+        """template as arrays. The priors are those of training hands; `components` of the pose's are kept.
+
+        hands: what `training_hands` gave, where several models share it.
+        """
         self.template, self.by_angles = template, pose == "angles"
-        angles, offsets, lengths = training_hands(template, recordings)
+        angles, offsets, lengths = hands or training_hands(template, recordings)
         poses = angles if self.by_angles else _rotation_vectors(template, angles, offsets)
         self.pose = Gaussian.of(poses, components, dtype)
         self.lengths = Gaussian.of(np.log(lengths[:, 1:]), 19, dtype)
@@ -128,7 +133,7 @@ class PosedJoints:
 
 def training_hands(
     template: HandTemplate, recordings: list[Retargeted], count: int = PRIOR_HANDS
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> TrainingHands:
     """Angles [count,24], axis offsets [count,20,3] and bone lengths [count,20] as training's stream has them.
 
     Without held-out frames; of some of them, the proportions and axes are those of a recording's hand.

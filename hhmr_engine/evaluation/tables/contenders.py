@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,9 +13,10 @@ from ...data.splits import VALIDATION
 from ...engine import Engine
 from .. import metrics
 from ..asking import COUNT, Asker, millimetres
-from ..completions import Method, complete, drawn, fitted, looked_up, regressed
+from ..baselines import LbfgsSettings, PcaFit
+from ..completions import Answer, Method, complete, drawn, fitted, looked_up, regressed
 from ..deterministic import Regressor
-from ..hand_model2d import PosedJoints
+from ..hand_model2d import PRIOR_HANDS, PosedJoints, TrainingHands, training_hands
 from ..meshes import LEFT_OUT, kept_without
 from ..nearest import NearestHands, NearestSettings
 from ..pca import PcaSettings, pca_engine
@@ -30,6 +33,7 @@ WIDTHS: dict[str, tuple] = {
 }
 RECORDED: dict[str, tuple] = {"rho": (2.0, 4.0)}
 REFUSED = 20.0  # millimetres: what no answer costs
+NOT_LOOKED_AT = np.full(1, np.nan)  # self-intersection
 POSE_COMPONENTS = 30
 BY_ENERGY = "the energy score of what is missing, mm"
 BY_ERROR = "PA-MPVPE of the one answer, mm"
@@ -79,8 +83,20 @@ class Contenders:
     @cached_property
     def model(self) -> PosedJoints:
         """The skinned hand whose bones turn as training's do."""
-        arrays, recordings = self.context.engine.arrays, self.context.recordings
-        return PosedJoints(arrays, recordings, "rotations", POSE_COMPONENTS)
+        return self.posed("rotations", POSE_COMPONENTS)
+
+    def posed(self, pose: str, components: int) -> PosedJoints:
+        """The same with another pose's components."""
+        context = self.context
+        return PosedJoints(
+            context.engine.arrays, context.recordings, pose, components, hands=self.training_poses
+        )
+
+    @cached_property
+    def training_poses(self) -> TrainingHands:
+        """What fits of the skinned hand take as their prior."""
+        count = self.context.size(PRIOR_HANDS, 1000)
+        return training_hands(self.context.engine.arrays, self.context.recordings, count)
 
     @cached_property
     def nearest_hands(self) -> NearestHands:
@@ -117,6 +133,30 @@ class Contenders:
             return self._error(self.pca(settings, 1), self.validation, self.validation.joints)
 
         return tune(PcaSettings(temperature=0.0), self._fewer(WIDTHS | {"temperature": (0.5,)}), cost)
+
+    def lbfgs(self, settings: LbfgsSettings) -> Method:
+        """The PCA prior fitted to joints; one answer."""
+        arrays, prior = self.context.engine.arrays, self.context.engine.prior
+        fit = PcaFit(arrays.torch(), prior, settings)
+
+        def complete(told: np.ndarray) -> Iterator[tuple[int, Answer]]:
+            for row, joints in enumerate(told):
+                started = time.perf_counter()
+                vertices = fit.fit(joints, 1)
+                regressed = (arrays.regressor @ vertices).astype(np.float32)
+                yield row, Answer(vertices, regressed, NOT_LOOKED_AT, None, time.perf_counter() - started)
+
+        return complete
+
+    @cached_property
+    def lbfgs_settings(self) -> Tuned[LbfgsSettings]:
+        hands = self.validation.first(self.context.size(6, 1))
+
+        def cost(settings: LbfgsSettings) -> float:
+            return self._error(self.lbfgs(settings), hands, hands.joints)
+
+        knobs = {"start": (0.0,), "iterations": (200,), "sigma": (0.5,)}
+        return tune(LbfgsSettings(), self._fewer(knobs), cost)
 
     @cached_property
     def nearest_settings(self) -> Tuned[NearestSettings]:
@@ -166,7 +206,7 @@ class Contenders:
         return hands, np.concatenate([r.joints[held_out_rows(r, count, VALIDATION)] for r in parts])
 
     def _error(self, method: Method, hands: TestHands, told: np.ndarray) -> float:
-        """PA-MPVPE in mm of the mean of what a method says to skeletons; REFUSED for each it says nothing to."""
+        """PA-MPVPE in mm of the mean of what a method says to skeletons; REFUSED where it says nothing."""
         each = [
             millimetres(metrics.aligned_error(answer.vertices.mean(0), hands.vertices[row]))
             for row, answer in method(told.astype(np.float64))

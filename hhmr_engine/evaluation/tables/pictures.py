@@ -51,25 +51,24 @@ def worst_of(found: Hypotheses, rows: np.ndarray, title: str, captions: Sequence
 
 
 def cases_sheet(cases: Sequence[Case], faces: np.ndarray, title: str) -> bytes:
-    """A row for every case: the truth first, then the answers; the caption under the truth."""
-    rows = []
-    for case in cases:
-        cards = []
-        if case.vertices is not None:
-            cards.append((_card(case.vertices, case.joints, faces, case), f"truth: {case.caption}"))
-        for k, (vertices, joints) in enumerate(zip(case.answers, case.answer_joints)):
-            label = case.caption if not cards else f"{k + 1}"
-            cards.append((_card(vertices, joints, faces, case), label))
-        rows.append(cards)
+    """A row for every case, at one scale: the truth first, then the answers."""
     keys = [(DOT, "given joint")] if any(case.given is not None for case in cases) else []
     if any(case.kept is not None for case in cases):
         keys = [*keys, (CLAY, "kept"), (SKIN, "completed")]
-    return _png(_grid(rows, title, keys))
+    return _png(_grid([_cards(case, faces) for case in cases], title, keys))
 
 
-def _card(vertices: np.ndarray, joints: np.ndarray, faces: np.ndarray, case: Case) -> np.ndarray:
-    scene = arrange(vertices[None], joints[None], faces, case.given, False, FRONT, VIEW)
-    return paint(scene, 0, 0, case.kept, CARD)
+def _cards(case: Case, faces: np.ndarray) -> list[tuple[np.ndarray, str]]:
+    vertices, joints = case.answers, case.answer_joints
+    labels = [str(k + 1) for k in range(len(vertices))]
+    if case.vertices is None:
+        labels[0] = f"1; {case.caption}"
+    else:
+        vertices = np.concatenate([case.vertices[None], vertices])
+        joints = np.concatenate([case.joints[None], joints])
+        labels = [f"truth: {case.caption}", *labels]
+    scene = arrange(vertices, joints, faces, case.given, False, FRONT, VIEW)
+    return [(paint(scene, k, 0, case.kept, CARD), label) for k, label in enumerate(labels)]
 
 
 def _grid(

@@ -74,8 +74,8 @@ def sources(context: Context) -> Table:
     notes = [
         "mm. The truth is our fitted mesh. As recorded: the joints that the device gave, where it has them;"
         " with its calibration: the same, wrist and thumb's root moved to where our hand has them.",
-        "The PCA priors and that of the kinematics have seen training frames of every source: what is left out"
-        " is left out for the network alone.",
+        "The PCA priors and that of the kinematics have seen training frames of every source: sources are"
+        " left out for the network alone.",
         *(rho, pca, kinematic, of_joints),
     ]
     missing = [part.name for part in judged if not part.left_out]
