@@ -18,23 +18,23 @@ from .model.conditions import Conditions
 from .model.graph_unet import GraphDenoiser
 from .observation import Observation, observe_nothing
 from .request import Request
+from .selection import apart
 
 # Draws are made in batches of this size, padded, so that draw k is the same bytes however many are asked for.
 BATCH = 8
 # Log-SNR of the first and the last denoising step. At the first, the hand's Gaussian still describes it
-# well (its widest direction has a signal-to-noise ratio of about 1), so sampling starts there, from the
-# conditioned Gaussian's exact marginal: pure noise (-inf) costs steps and diversity.
-FIRST, LAST = -2.5, 7.0
-# Where a finished hand is re-noised to see whether the network agrees with it.
-CONSISTENCY = 3.0
+# (its widest direction has a signal-to-noise ratio of 1/2), so sampling starts there, from the conditioned
+# Gaussian's exact marginal. What is finer than the last is not drawn: it is less than the noise of what is
+# given, and comes out as its mean. docs/results.md has both against others.
+FIRST, LAST = -4.0, 5.0
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Node states [n,3N] in the palm frame and their self-consistency [n] in millimetres at hand size."""
+    """Node states [n,3N] in the palm frame, and how far they lie from others [n] (selection.apart)."""
 
     x: Tensor
-    consistency: np.ndarray
+    apart: np.ndarray
 
 
 class Sampler:
@@ -50,6 +50,7 @@ class Sampler:
     ) -> None:
         """template as tensors; network None draws from the conditioned Gaussian."""
         self.prior, self.request, self.observation = prior, request, observation
+        self.rows = template.regressor @ template.decoder
         self.evidence = observation.evidence(prior)
         self.network = network
         if network is not None:
@@ -62,8 +63,13 @@ class Sampler:
         """`count` draws; on_step(done, total, states of the batch at hand)."""
         batches = -(-count // BATCH)
         states = [self._batch(i, batches, on_step) for i in range(batches)]
-        consistency = np.concatenate([self._consistency(x) for x in states])
-        return Draws(torch.cat(states)[:count], consistency[:count])
+        joints = np.concatenate([self._joints(x) for x in states])
+        return Draws(torch.cat(states)[:count], apart(joints, BATCH)[:count])
+
+    def _joints(self, x: Tensor) -> np.ndarray:
+        """Joints [BATCH,21,3] in millimetres, each hand brought onto what was observed."""
+        joints = self.observation.aligned(x, self.rows @ x.unflatten(-1, (-1, 3)))
+        return joints.cpu().numpy() * np.float32(UNIT * 1e3)
 
     def _batch(self, index: int, batches: int, on_step: Callable[[int, int, Tensor], None]) -> Tensor:
         size, rank = len(self.prior.mean), self.prior.rank
@@ -100,21 +106,6 @@ class Sampler:
         target, sigma = o.target.flatten(), o.sigma.repeat_interleave(3)
         form = plain_x0 if kind == "x0" else through_network
         return form(self._predict, o.points.flat(), target, sigma)
-
-    def _consistency(self, x: Tensor) -> np.ndarray:
-        """How far the network moves a draw that is re-noised a little: it changes what it would not say.
-
-        x is a whole batch, so that a draw's figure is the same bytes however many are asked for. The
-        Gaussian's own measure, without a network, is how unlikely its coefficients are.
-        """
-        if self.network is None:
-            u = self.prior.coefficients(x) / self.prior.variance
-            return ((u**2).mean(1).sqrt()).cpu().numpy()
-        level = torch.sigmoid(torch.tensor(CONSISTENCY, device=x.device))
-        noise = draw_noise(0, 0, x.shape[1]).to(x.device)
-        moved = self._predict(level.sqrt() * x + (1 - level).sqrt() * noise, level) - x
-        distance = moved.unflatten(1, (-1, 3)).norm(dim=2).mean(1)
-        return (distance * UNIT * 1e3).cpu().numpy()
 
 
 def draw_noise(seed: int, draw: int, size: int) -> Tensor:

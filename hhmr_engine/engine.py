@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .arithmetic import flush_denormals
 from .diffusion.schedule import Schedule
-from .draws import Draws, Sampler
+from .draws import BATCH, Draws, Sampler
 from .hand.build import at_resolution
 from .hand.fit import fit_skinned
 from .hand.frame import PalmFrame
@@ -27,7 +27,7 @@ from .model.checkpoint import level_sizes, load_network
 from .model.graph_unet import GraphDenoiser
 from .observation import Observation, node_prior, observe_joints, observe_nothing, observe_vertices
 from .request import Cancelled, Hypotheses, Request, RequestError, check
-from .selection import choose, score
+from .selection import choose, expected_error, score
 from .version import VERSION
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Engine:
             observation = self.observe(request, flip)
         network = self.network() if request.method == "network" else None
         sampler = Sampler(self.template, self.prior, network, observation, request)
-        pool = POOL * request.count if request.diverse else request.count
+        pool = max(POOL * request.count, BATCH) if request.diverse else request.count
 
         def report(done: int, total: int, x: Tensor) -> None:
             if on_step is not None:
@@ -229,7 +229,8 @@ class Engine:
         crossing = self.intersection.percentage(vertices)
         # What the given part does to itself is in all of them, and none of their faults.
         own = crossing.min() if observation.kept.any() else 0.0
-        scores = score(residual * UNIT * 1e3, request.rho, crossing - own, draws.consistency)
+        errors = expected_error(draws.apart, residual * UNIT * 1e3, request.rho, crossing - own)
+        scores = score(errors)
         joints = (self.arrays.regressor @ vertices).astype(np.float32)
         best = choose(scores, joints / unit, request.count, request.diverse)
         followed = {} if foreign is None else foreign.follow(motions[best])

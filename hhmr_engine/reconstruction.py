@@ -20,7 +20,7 @@ from .hand.template import UNIT
 from .looking import Found, look
 from .model.graph_unet import TURN, TURN_DEVIATION
 from .request import AUTO, Hypotheses, Request, RequestError, check
-from .selection import choose, score
+from .selection import apart, choose, expected_error, score
 from .sighting import Appearance, Sighting, sight
 from .view import JointCamera, View, project
 from .vision.crop import Crop, cut
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from .engine import Engine, OnStep
 
 CORRECTIONS = 2  # of each estimate towards the picture, in each step
-STRAY = 0.2  # of its distance from what most draws say counts against a hypothesis
 # Right and down in parts of the side, scale, turn: the crops of test-time augmentation.
 AUGMENTED = ((0, 0, 1, 0), (0.04, 0.03, 1.1, 0.2), (-0.04, 0.03, 0.92, -0.2), (0, -0.04, 1, 0.4))
 TO_BLENDER = np.array([1, -1, -1], np.float32)  # camera axes of vision (y down, z away) to Blender's
@@ -226,7 +225,7 @@ def _finish(
     vertices = placed.cpu().numpy() * (unit * TO_BLENDER)
     crossing = engine.intersection.percentage(vertices)
     points = joints.cpu().numpy() * TO_BLENDER
-    scores = score(millimetres, noise, crossing, _unusual(points) * UNIT * 1e3 * STRAY)
+    scores = score(expected_error(apart(_pose(points) * UNIT * 1e3, BATCH), millimetres, noise, crossing))
     best = choose(scores, points, request.count, request.diverse)
     left = found.side == "left"
     flip = np.array([-1, 1, 1] if left else [1, 1, 1], np.float32)
@@ -258,15 +257,11 @@ def _finish(
     )
 
 
-def _unusual(joints: np.ndarray) -> np.ndarray:
-    """How far each of n hands' joints [n,21,3] lie on average from where they lie in all of them: [n].
-
-    Depth and size aside, which no picture shows.
-    """
+def _pose(joints: np.ndarray) -> np.ndarray:
+    """Hands [n,21,3] about their middles, all of one size: without depth and size, which no picture shows."""
     centred = joints - joints.mean(1, keepdims=True)
-    centred /= np.linalg.norm(centred, axis=(1, 2), keepdims=True)
-    size = np.linalg.norm(joints - joints.mean(1, keepdims=True), axis=(1, 2)).mean()
-    return size * np.linalg.norm(centred - centred.mean(0), axis=-1).mean(1)
+    size = np.linalg.norm(centred, axis=(1, 2), keepdims=True)
+    return centred * (size.mean() / size)
 
 
 def palm_length(engine: Engine) -> float:

@@ -87,7 +87,7 @@ class Hypotheses:
     faces: np.ndarray  # [F,3] int32
     residual: np.ndarray  # [n] metres: mean distance from what was given, before it is put back exactly
     self_intersection: np.ndarray  # [n] per cent of faces, adjacent segments left out
-    score: np.ndarray  # [n] in (0,1]: how plausible, known without the truth
+    score: np.ndarray  # [n] in (0,1]: halves with every 10 mm (at hand size) of error to be expected
     draw: np.ndarray  # [n] int32: which draw of the seed; draw k is the same however many are asked for
     spread: np.ndarray  # [21] metres: how much the hypotheses differ at each joint
     seed: int

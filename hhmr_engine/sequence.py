@@ -24,7 +24,7 @@ from .hand.frame import PalmFrame
 from .hand.template import UNIT
 from .model.conditions import Conditions
 from .request import Hypotheses, Request, RequestError, check
-from .selection import score
+from .selection import apart, expected_error, score
 from .tracking import COARSE, Track, chunks, coarse_weights, pose_jerk, track_joints
 
 if TYPE_CHECKING:
@@ -65,7 +65,10 @@ def complete_motion(
         x = sampler.draw(draw, report, draw * batches)
         results.append(_finish(engine, track, x, meshes))
     residual, crossing = np.array([r[2] for r in results]), np.array([r[3] for r in results])
-    scores = score(residual * UNIT * 1e3, request.rho, crossing, np.zeros(request.count))
+    size = UNIT * 1e3 / float(track.frame.scale.median())
+    joints = np.stack([r[0] for r in results]).reshape(request.count, -1, 3) * size
+    errors = expected_error(apart(joints, request.count), residual * UNIT * 1e3, request.rho, crossing)
+    scores = score(errors)
     best = np.argsort(-scores, kind="stable")
 
     def placed(part: int) -> np.ndarray:
