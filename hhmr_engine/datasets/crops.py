@@ -122,10 +122,9 @@ def crop(
     placed = template.regressor @ vertices
     frame = palm_frame(template, placed)
     view = _view(frame, placed, settings, dice)
-    joints2d = view.project(_turned(frame, view, placed))
-    affine = torch.stack(
-        [_to_photo(*each) for each in zip(view_turn(frame, view), view.focal, view.centre, mirror, samples)]
-    )
+    turn = view.rotation @ frame.rotation.mT  # about the line of sight: the photo's axes -> the crop's
+    joints2d = view.project(placed @ turn.mT)
+    affine = _to_photo(turn, view, mirror, samples)
     colour = _colours(len(samples), settings, dice)
     pixels = torch.stack([_cut(*each) for each in zip(photos, affine, colour)])
     sizes = torch.tensor([photo.shape[1::-1] for photo in photos])
@@ -151,27 +150,15 @@ def _view(frame: PalmFrame, joints: Tensor, settings: CropSettings, dice: Dice) 
     return crop_view(photo, photo.project(joints), framing, dice)
 
 
-def view_turn(frame: PalmFrame, view: View) -> Tensor:
-    """[B,3,3] the photo's axes -> the crop's: a turn about the line of sight."""
-    return view.rotation @ frame.rotation.mT
-
-
-def _turned(frame: PalmFrame, view: View, points: Tensor) -> Tensor:
-    return points @ view_turn(frame, view).mT
-
-
-def _to_photo(turn: Tensor, focal: Tensor, centre: Tensor, mirror: Tensor, sample: HandSample) -> Tensor:
-    """[2,3] the crop's pixels -> the photo's, in float64.
+def _to_photo(turn: Tensor, view: View, mirror: Tensor, samples: Sequence[HandSample]) -> Tensor:
+    """[B,2,3] the crops' pixels -> the photos', in float64.
 
     crop = focal * turn @ mirror @ K^-1 photo + centre, all of which are affine in a picture's plane.
     """
-    assert sample.intrinsics is not None
-    k = torch.from_numpy(np.asarray(sample.intrinsics, np.float64))
-    back = (k[:2, :2] * torch.stack([mirror.double(), torch.ones((), dtype=torch.float64)])) @ turn[
-        :2, :2
-    ].double().mT
-    back = back / focal.double()
-    return torch.cat([back, (k[:2, 2] - back @ centre.double())[:, None]], 1)
+    k = torch.from_numpy(np.stack([np.asarray(sample.intrinsics, np.float64)[:2] for sample in samples]))
+    mirrored = k[:, :, :2] * torch.stack([mirror, torch.ones_like(mirror)], 1)[:, None]
+    back = mirrored @ turn[:, :2, :2].double().mT / view.focal.double()[:, None, None]
+    return torch.cat([back, k[:, :, 2:] - back @ view.centre.double()[..., None]], 2)
 
 
 def _apply(affine: Tensor, points: Tensor) -> Tensor:
@@ -207,16 +194,14 @@ def _cut(photo: np.ndarray, affine: Tensor, colour: Tensor) -> Tensor:
     low = (corners.amin(0).floor() - 2).clamp_min(0).minimum(limit - 1).long()
     high = (corners.amax(0).ceil() + 2).long().maximum(low + 1).minimum(limit)
     window = photo[low[1] : high[1], low[0] : high[0]]
-    # To coordinates from -1 to 1 on both sides, as affine_grid has them.
-    theta = torch.cat(
-        [affine[:, :2] * SIDE / 2, (affine[:, :2].sum(1) * SIDE / 2 + affine[:, 2])[:, None]], 1
-    )
-    theta[:, 2] -= low
-    theta = 2 * theta / (high - low)[:, None]
-    theta[:, 2] -= 1
-    source = torch.from_numpy(np.ascontiguousarray(window)).permute(2, 0, 1)[None].float()
-    grid = F.affine_grid(theta[None].float(), [1, 3, SIDE, SIDE], align_corners=False)
-    cut = F.grid_sample(source, grid, "bilinear", "border", align_corners=False)[0]
+    # Places of the crop's pixels in coordinates from -1 to 1, as grid_sample has them; x first.
+    by_pixel = 2 * affine / (high - low)[:, None]
+    by_pixel[:, 2] -= 2 * low / (high - low) + 1
+    x, y, origin = by_pixel.float().unbind(1)
+    pixel = torch.arange(SIDE) + 0.5
+    grid = (pixel[:, None] * x + origin)[None] + (pixel[:, None] * y)[:, None]
+    source = torch.from_numpy(np.array(window)).permute(2, 0, 1)[None].float()
+    cut = F.grid_sample(source, grid[None], "bilinear", "border", align_corners=False)[0]
     mean = cut.mean()
     cut = cut.sub_(mean).mul_(colour[0]).add_(mean).mul_(colour[1:, None, None])
     return cut.round_().clamp_(0, 255).to(torch.uint8)

@@ -12,7 +12,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, count, islice
+from itertools import chain, count, islice, pairwise
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -51,7 +51,7 @@ class SampleSet(Protocol):
 
 @dataclass(frozen=True)
 class ShardSet:
-    """The shards of a set. A lane reads some of them whole, or a part of some where there are few."""
+    """The shards of a set; where they are fewer than lanes, a lane reads parts of some."""
 
     folder: Path
     index: Index
@@ -68,31 +68,30 @@ class ShardSet:
 
     def share(self, seed: int, epoch: int, lane: int) -> Share:
         shards = [shard for shard in self.index.shards if shard.samples]
-        step = -(-LANES // len(shards))
-        pieces = [(shard, first) for shard in shards for first in range(min(step, shard.samples))]
+        parts = -(-LANES // len(shards))
+        pieces = [piece for shard in shards for piece in _parts(shard, parts)]
         mine = _random(seed, self.name, epoch).permutation(len(pieces))[(lane + epoch) % LANES :: LANES]
-        return _Pieces(self.folder, [pieces[i] for i in mine], step)
+        return _Pieces(self.folder, [pieces[i] for i in mine])
+
+
+def _parts(shard: Shard, parts: int) -> list[tuple[Shard, int, int]]:
+    """A shard's samples in so many parts, from one number to another; fewer where it has fewer samples."""
+    edges = [shard.samples * part // parts for part in range(parts + 1)]
+    return [(shard, start, stop) for start, stop in pairwise(edges) if stop > start]
 
 
 @dataclass(frozen=True)
 class _Pieces:
     folder: Path
-    pieces: list[tuple[Shard, int]]  # and the first of every `step` samples of it
-    step: int
+    pieces: list[tuple[Shard, int, int]]
 
     def __len__(self) -> int:
-        return sum(self._length(shard, first) for shard, first in self.pieces)
-
-    def _length(self, shard: Shard, first: int) -> int:
-        return -(-(shard.samples - first) // self.step)
+        return sum(stop - start for _, start, stop in self.pieces)
 
     def read(self, start: int, pictures: bool) -> Iterator[HandSample]:
-        for shard, first in self.pieces:
-            length = self._length(shard, first)
-            if start < length:
-                path, at = self.folder / shard.file, first + start * self.step
-                yield from read_shard(path, shard.samples, at, self.step, pictures)
-            start = max(0, start - length)
+        for shard, first, stop in self.pieces:
+            yield from read_shard(self.folder, shard, first + start, stop, pictures)
+            start = max(0, start - (stop - first))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ ENOUGH = 1.5 * SIDE  # pixels that a crop should have in its window; twice as ma
 CROP_RADII = 3.0  # about what the side of a crop is
 END = 10240  # bytes: tarfile ends with a whole record
 TAR_BLOCK = 512
+MARK = 16  # samples
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Shard:
     end: int
     samples: int
     bytes: int
+    marks: list[int]  # where in the file every MARK-th sample begins
     left_out: dict[str, int]  # reason -> how many
 
 
@@ -129,7 +132,7 @@ def _write(
     """One shard, beside `path` and renamed: of `order` from `first` on, as much as goes into `size`."""
     part = path.with_name(path.name + ".part")
     left_out: Counter[str] = Counter()
-    written, samples, end = 0, 0, first
+    samples, end, marks = 0, first, list[int]()
     try:
         with tarfile.open(part, "w") as tar:
             for end in range(first, len(order)):
@@ -141,20 +144,22 @@ def _write(
                     progress(1)
                     continue
                 room = sum(TAR_BLOCK + -(-len(data) // TAR_BLOCK) * TAR_BLOCK for data in members.values())
-                if samples and written + room + END > size:
+                if samples and tar.offset + room + END > size:
                     break
+                if samples % MARK == 0:
+                    marks.append(tar.offset)
                 for suffix, data in members.items():
                     info = tarfile.TarInfo(f"{_key(sample.key)}.{suffix}")
                     info.size = len(data)
                     tar.addfile(info, io.BytesIO(data))
-                written, samples = written + room, samples + 1
+                samples += 1
                 progress(1)
             else:
                 end = len(order)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-    return Shard(path.name, first, end, samples, path.stat().st_size, dict(left_out))
+    return Shard(path.name, first, end, samples, path.stat().st_size, marks, dict(left_out))
 
 
 def _key(key: str) -> str:
@@ -247,20 +252,26 @@ def damaged(path: Path, why: str) -> str:
 
 
 def read_shard(
-    path: Path, samples: int, start: int = 0, step: int = 1, pictures: bool = True
+    folder: Path, shard: Shard, start: int = 0, stop: int | None = None, pictures: bool = True
 ) -> Iterator[HandSample]:
-    """Samples start, start + step... of a shard of `samples`; without pictures these are not read.
+    """Samples `start` to `stop` of a shard; without pictures these are not read.
 
     ValueError, one sentence: the shard is damaged.
     """
+    stop = shard.samples if stop is None else stop
+    path, number = folder / shard.file, start // MARK * MARK
+    if start >= stop:
+        return
     try:
-        number = -1
-        with tarfile.open(path, "r:") as tar:
-            for number, (key, members) in enumerate(_groups(tar)):
-                if number >= start and (number - start) % step == 0:
-                    yield _sample(tar, key, members, pictures)
-            if number + 1 < samples:
-                raise ValueError(f"{number + 1} of {samples} samples can be read")
+        with open(path, "rb") as file:
+            file.seek(shard.marks[start // MARK])
+            with tarfile.open(fileobj=file, mode="r:") as tar:
+                for key, members in islice(_groups(tar), stop - number):
+                    if number >= start:
+                        yield _sample(tar, key, members, pictures)
+                    number += 1
+        if number < stop:
+            raise ValueError(f"it ends before its sample {number + 1}")
     except (OSError, EOFError, tarfile.TarError, ValueError, KeyError, TypeError) as exc:
         raise ValueError(damaged(path, str(exc) or type(exc).__name__)) from exc
 

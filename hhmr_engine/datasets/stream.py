@@ -30,8 +30,7 @@ from .lanes import LANES, FolderSet, Order, SampleSet, ShardSet
 from .sample import TRAIN, HandSample
 from .shards import UNREADABLE, has_shards, read_index
 
-PICTURES, HANDS = 16, 256  # that a loader process hands over at once, or a few more
-AHEAD = 4  # times as many are prepared
+AHEAD = 4  # chunks that each loader process prepares
 PROBED = 4  # samples of each lane that are looked at to see whether a set is of any use
 READ = 4  # crops through a CNN at once on a CPU: more leave a core's cache
 
@@ -39,21 +38,25 @@ Tensors = dict[str, Tensor]
 
 
 def open_sets(paths: Sequence[Path], split: str = TRAIN, mano: Path | None = None) -> list[SampleSet]:
-    """The sets in folders of shards, of datasets, or of one dataset; mano as for `open_dataset`.
+    """The sets in folders of shards or datasets, or of such folders; where a set is both, its shards.
 
-    ValueError, one sentence: there is none, or one is damaged.
+    mano: as for `open_dataset`. ValueError, one sentence: there is none, or one is damaged.
     """
-    sets: list[SampleSet] = []
+    sets: dict[str, SampleSet] = {}
     for path in paths:
-        if has_shards(path):
-            sets += [ShardSet(path, read_index(index)) for index in sorted(path.glob(f"*-{split}.json"))]
-        else:
-            found = find_datasets(path).items()
-            sets += [FolderSet(open_dataset(folder, split, mano, name)) for folder, name in found]
+        inside = sorted(each for each in path.iterdir() if each.is_dir()) if path.is_dir() else []
+        for folder in (path, *inside):
+            if has_shards(folder):
+                indices = map(read_index, sorted(folder.glob(f"*-{split}.json")))
+                sets |= {index.name: ShardSet(folder, index) for index in indices}
+    for path in paths:
+        for folder, name in find_datasets(path).items():
+            if name not in sets:
+                sets[name] = FolderSet(open_dataset(folder, split, mano, name))
     if not sets:
         where = ", ".join(str(path) for path in paths)
         raise ValueError(f"There is no dataset in {where}: 'hhmr data check' says what is there.")
-    return sets
+    return list(sets.values())
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class Meshes:
     """What loader processes make of samples: right hands [B,V,3] in the palm frame."""
 
     pictures = False
-    chunk = HANDS
+    group = 16  # samples of a lane that are finished at once: other numbers would round otherwise
 
     def __init__(self, template: HandTemplate, seed: int) -> None:
         """template: as tensors."""
@@ -107,7 +110,7 @@ class Cuttings(Meshes):
     """Crops, in place of meshes alone."""
 
     pictures = True
-    chunk = PICTURES
+    group = 4
 
     def __init__(self, template: HandTemplate, seed: int, settings: CropSettings) -> None:
         super().__init__(template, seed)
@@ -128,7 +131,7 @@ class Cuttings(Meshes):
 
 
 class _Reader(IterableDataset):
-    """What one loader process reads: chunks in turn from every `workers`-th of these lanes."""
+    """What one loader process reads: chunks, in which its lanes take turns."""
 
     def __init__(self, order: Order, work: Meshes, lanes: range, start: int) -> None:
         self.order, self.work, self.lanes, self.start = order, work, lanes, start
@@ -137,22 +140,20 @@ class _Reader(IterableDataset):
         """Chunks and what was passed over meanwhile; last of all a sentence, where something is wrong."""
         info = get_worker_info()
         lanes = self.lanes[info.id :: info.num_workers] if info else self.lanes
-        rounds = -(-self.work.chunk // len(lanes))
         passed_over: Counter[str] = Counter()
-        dealt = _in_turn([self.order.lane(lane, self.start, passed_over) for lane in lanes])
+        readers = [self.order.lane(lane, self.start, passed_over) for lane in lanes]
         try:
             while True:
-                chunk = self.work.finish(list(islice(dealt, rounds * len(lanes))))
-                yield chunk, Counter(passed_over)
+                groups = [self.work.finish(list(islice(reader, self.work.group))) for reader in readers]
+                yield _dealt(groups), Counter(passed_over)
                 passed_over.clear()
         except ValueError as exc:
             yield str(exc)
 
 
-def _in_turn(iterators: list[Iterator[Any]]) -> Iterator[Any]:
-    while True:
-        for iterator in iterators:
-            yield next(iterator)
+def _dealt(groups: list[Tensors]) -> Tensors:
+    """One of each group, then the next of each."""
+    return {name: torch.stack([g[name] for g in groups], 1).flatten(0, 1) for name in groups[0]}
 
 
 class Stream:
@@ -213,8 +214,8 @@ class Stream:
 
     def _start(self) -> None:
         """Loader processes, from where the stream is."""
-        rounds, inside = divmod(self.taken, len(self.lanes))
-        reader = _Reader(self.order, self.work, self.lanes, rounds)
+        rounds, inside = divmod(self.taken, len(self.lanes) * self.work.group)
+        reader = _Reader(self.order, self.work, self.lanes, rounds * self.work.group)
         ahead = AHEAD if self.workers else None
         loader = DataLoader(reader, batch_size=None, num_workers=self.workers, prefetch_factor=ahead)
         self.loader = iter(loader)
@@ -225,16 +226,17 @@ class Stream:
             inside = max(0, inside - len(_first(more)))
 
     def _more(self) -> Tensors:
-        """A chunk of every loader process, dealt out again as they were."""
+        """A chunk of every loader process."""
         assert self.loader is not None
         chunks = []
         for _ in range(max(1, self.workers)):
             got = next(self.loader)
             if isinstance(got, str):
+                self.loader = None  # ends its processes
                 raise ValueError(got)
             chunks.append(got[0])
             self.passed_over.update(got[1])
-        return {name: torch.stack([c[name] for c in chunks], 1).flatten(0, 1) for name in chunks[0]}
+        return _dealt(chunks)
 
     def advance(self, hands: int) -> None:
         """Nothing: the stream goes on by itself."""
@@ -255,10 +257,10 @@ def _named(sets: Sequence[SampleSet], weights: Mapping[str, float] | None) -> li
     """The sets that have a weight."""
     if weights is None:
         return list(sets)
-    names = {each.name for each in sets}
-    if unknown := set(weights) - names:
-        text = f"weights are given of {', '.join(sorted(unknown))}; there are {', '.join(sorted(names))}."
-        raise ValueError(text)
+    there = {each.name for each in sets}
+    if missing := {name for name, weight in weights.items() if weight > 0} - there:
+        text = f"There is no {' and no '.join(sorted(missing))} among the datasets"
+        raise ValueError(f"{text} ({', '.join(sorted(there))}): set its weight to 0, or add it.")
     return [each for each in sets if weights.get(each.name, 0.0) > 0]
 
 

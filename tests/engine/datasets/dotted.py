@@ -1,4 +1,4 @@
-"""A dataset made of nothing but hands before a camera and photos with dots where three of their joints are."""
+"""A dataset of nothing but hands before a camera, and photos with dots where three of their joints are."""
 
 from __future__ import annotations
 

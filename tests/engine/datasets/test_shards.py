@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hhmr_engine.datasets import shards
 from hhmr_engine.datasets.lanes import ShardSet
 from hhmr_engine.datasets.sample import HandSample
 from hhmr_engine.datasets.shards import Index, read_index, read_shard, write_shards
@@ -53,7 +54,7 @@ def index_of(folder: Path) -> Index:
 
 def all_samples(folder: Path) -> list[HandSample]:
     index = index_of(folder)
-    return [s for shard in index.shards for s in read_shard(folder / shard.file, shard.samples)]
+    return [s for shard in index.shards for s in read_shard(folder, shard)]
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -116,14 +117,23 @@ def test_what_was_left_out_is_counted(folder: Path) -> None:
 
 def test_pictures_are_not_read_where_poses_are_enough(folder: Path) -> None:
     shard = index_of(folder).shards[0]
-    samples = list(read_shard(folder / shard.file, shard.samples, pictures=False))
+    samples = list(read_shard(folder, shard, pictures=False))
     assert len(samples) == shard.samples and all(sample.image is None for sample in samples)
 
 
-def test_every_other_sample(folder: Path) -> None:
-    shard = index_of(folder).shards[0]
-    keys = [sample.key for sample in read_shard(folder / shard.file, shard.samples)]
-    assert [s.key for s in read_shard(folder / shard.file, shard.samples, 1, 2)] == keys[1::2]
+def test_from_the_middle(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Marks lie where samples begin; what is before them is not read."""
+    monkeypatch.setattr(shards, "MARK", 2)
+    listed = dotted_hands(load_template(), 9)
+    (shard,) = write_shards(listed, tmp_path, 10 * SIZE).shards
+    assert len(shard.marks) == 5
+    keys = [sample.key for sample in read_shard(tmp_path, shard)]
+    assert sorted(keys) == [sample.key for sample in listed.samples]
+    for start, stop in ((0, 9), (1, 4), (4, 5), (7, 9), (9, 9)):
+        assert [sample.key for sample in read_shard(tmp_path, shard, start, stop)] == keys[start:stop]
+    path = tmp_path / shard.file
+    path.write_bytes(bytes(shard.marks[2]) + path.read_bytes()[shard.marks[2] :])
+    assert [sample.key for sample in read_shard(tmp_path, shard, 5)] == keys[5:]
 
 
 def test_a_stopped_run_goes_on(hands: ListedHands, folder: Path, tmp_path: Path) -> None:
@@ -191,10 +201,9 @@ def test_a_damaged_shard_gets_one_sentence(folder: Path, tmp_path: Path, at: flo
     start = members[int(at * len(members))].offset
     data = bytearray((folder / shard.file).read_bytes())
     data[start : start + 1024] = bytes(range(256)) * 4
-    path = tmp_path / "bad.tar"
-    path.write_bytes(data)
-    with pytest.raises(ValueError, match=r"bad.tar is damaged \(.*\): run 'hhmr data shard' again") as found:
-        list(read_shard(path, shard.samples))
+    (tmp_path / shard.file).write_bytes(data)
+    with pytest.raises(ValueError, match=r"000.tar is damaged \(.*\): run 'hhmr data shard' again") as found:
+        list(read_shard(tmp_path, shard))
     assert "\n" not in str(found.value)
 
 
