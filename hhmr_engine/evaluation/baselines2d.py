@@ -41,6 +41,9 @@ class FitSettings:
     iterations: int = 100  # of Levenberg-Marquardt
     chosen: bool = True  # starts are those of many rotations that fit best; else random ones
 
+    def __str__(self) -> str:
+        return f"{self.components} components of {self.pose}, prior {self.prior:g}, {self.restarts} restarts"
+
 
 # What was best on the tuning hands of each kind, among 12 to 57 components of either pose, prior 1 to 3,
 # free axes, random and chosen starts 15 to 70 degrees apart, of the mean pose and of 4 to 20 others.

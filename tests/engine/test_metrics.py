@@ -156,3 +156,27 @@ def test_coverage_of_a_perfect_and_of_an_overconfident_sampler() -> None:
     assert (metrics.coverage(0.5 * samples, truth, 0.9) < 0.7).all()
     with pytest.raises(ValueError, match="at least 19"):
         metrics.coverage(samples[:, :8], truth, 0.9)
+
+
+def test_f_scores_of_many_hands_at_several_distances_are_those_of_each() -> None:
+    generator = np.random.default_rng(5)
+    truth = generator.normal(size=(40, 3))
+    hands = truth + generator.normal(size=(3, 40, 3)) * [[[0.01]], [[0.2]], [[3.0]]]
+    together = metrics.f_scores(hands, truth, (0.1, 0.5))
+    assert together.shape == (3, 2) and (np.diff(together, axis=1) >= 0).all()
+    assert together[0] == pytest.approx([1, 1]) and together[2, 0] < 0.1
+    alone = [[metrics.f_score(hand, truth, t) for t in (0.1, 0.5)] for hand in hands]
+    assert np.allclose(together, alone)
+
+
+def test_frechet_distance_of_gaussians_whose_distance_is_known() -> None:
+    generator = np.random.default_rng(2)
+    hands = generator.normal(size=(40000, 2, 3))
+    # Moved by d: d. Widened from deviation 1 to 3: 2 on each of three axes of every point.
+    assert metrics.frechet_distance(hands + [3.0, 0, 0], hands) == pytest.approx(3, rel=0.01)
+    assert metrics.frechet_distance(3 * hands, hands) == pytest.approx(2 * math.sqrt(3), rel=0.01)
+    assert metrics.frechet_distance(hands, hands) == pytest.approx(0, abs=1e-3)
+    other = generator.normal(size=(40000, 2, 3))
+    assert metrics.frechet_distance(hands, other) < 0.05
+    with pytest.raises(ValueError, match="at least two hands"):
+        metrics.frechet_distance(hands[:1], hands)

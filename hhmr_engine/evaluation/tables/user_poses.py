@@ -13,17 +13,22 @@ from .table import UserPoses
 
 FEWEST = 8  # known joints that a hand must have, three of its palm among them
 PALM = (0, 5, 9, 13, 17)
+# What numpy, zipfile and zlib raise for damaged, encrypted or hostile files.
+UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 LEFT, RIGHT = "left", "right"
 
 
 def read_user_poses(path: Path) -> UserPoses:
     """Right hands: those that `side [N]` calls left are mirrored. InputError says what is wrong."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        data = np.load(path, allow_pickle=False)
+        if isinstance(data, np.ndarray):
+            raise InputError(f"{path} holds a bare array: save it with np.savez and the name 'joints'.")
+        with data:
+            arrays = {name: data[name] for name in data.files}
     except FileNotFoundError:
         raise InputError(f"There is no file {path}: check --poses.") from None
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as exc:
+    except UNREADABLE as exc:
         raise InputError(
             f"{path} is not a readable npz file of plain numbers ({exc}): write it again."
         ) from exc
