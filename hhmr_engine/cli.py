@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     add_import_poses(command("import-poses", _import_poses, "make poses to train on of your own recordings"))
     add_data(
         command("data", _data_check, "look into the datasets that the paper was trained on"),
-        {"check": _data_check},
+        {"check": _data_check, "shard": _data_shard},
     )
     add_engine(command("serve", _serve, "answer requests on stdin and stdout, for the Blender add-on"))
     add_doctor(command("doctor", _doctor, "say what the engine runs on, what is wrong and what to do"))
@@ -235,6 +235,12 @@ def _data_check(args: argparse.Namespace) -> int:
     from .data_command import check
 
     return check(args)
+
+
+def _data_shard(args: argparse.Namespace) -> int:
+    from .shard_command import shard
+
+    return shard(args)
 
 
 def _serve(args: argparse.Namespace) -> int:

@@ -32,6 +32,14 @@ def numbers(count: int, what: str, above: float = -math.inf) -> Callable[[str], 
     return parse
 
 
+def _bytes(text: str) -> int:
+    units = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
+    number, unit = text[:-2], text[-2:].upper()
+    if unit not in units or not number.isdigit() or int(number) * units[unit] < 10**5:
+        raise argparse.ArgumentTypeError(f"{text} is not a size such as 512MB, of 100KB or more")
+    return int(number) * units[unit]
+
+
 def _box(text: str) -> tuple[float, ...]:
     what = "X,Y,W,H in pixels, with a width and a height above 0"
     values = numbers(4, what)(text)
@@ -212,6 +220,13 @@ def add_data(parser: argparse.ArgumentParser, runs: dict[str, Callable[[argparse
     check = act("check", "say which datasets a folder holds and what is missing, and draw some hands")
     text = "the drawing (default hhmr-data.png)"
     check.add_argument("--out", default="hhmr-data.png", metavar="PNG", help=text)
+    text = "write WebDataset shards of datasets, for 'hhmr train --data'; a run that was stopped goes on"
+    shard = act("shard", text)
+    shard.add_argument("--out", type=Path, required=True, metavar="SHARDS", help="folder of the shards")
+    text = "train (default) or evaluation"
+    shard.add_argument("--split", choices=("train", "evaluation"), default="train", help=text)
+    text = "of a shard, at most (default 512MB)"
+    shard.add_argument("--size", type=_bytes, default=512_000_000, metavar="SIZE", help=text)
 
 
 def add_train(parser: argparse.ArgumentParser) -> None:

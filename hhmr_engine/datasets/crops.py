@@ -85,7 +85,8 @@ def seed_of(seed: int, name: str, key: str, epoch: int) -> tuple[int, ...]:
 def check(sample: HandSample, picture: bool) -> None:
     """Unusable, unless the sample is a mesh; with `picture`, one before a camera."""
     if sample.vertices is None:
-        raise Unusable("joints alone")
+        known = np.isfinite(sample.joints).any()
+        raise Unusable("joints alone" if known else "an annotation that cannot be read")
     if not np.isfinite(sample.vertices).all():
         raise Unusable("vertices that are no numbers")
     if picture and (sample.image is None or sample.intrinsics is None):

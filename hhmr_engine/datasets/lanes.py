@@ -19,7 +19,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 
 from .crops import Unusable
-from .sample import HandDataset, HandSample
+from .sample import RIGHT, HandDataset, HandSample
 from .shards import Index, Shard, check_shards, read_shard
 
 LANES = 48  # 1, 2, 3, 4, 6, 8, 12, 16, 24 or 48 processes share them evenly
@@ -109,20 +109,25 @@ class FolderSet:
 
     def share(self, seed: int, epoch: int, lane: int) -> Share:
         order = _random(seed, self.name, epoch).permutation(len(self.dataset))
-        return _Rows(self.dataset, order[(lane + epoch) % LANES :: LANES].copy())
+        return Rows(self.dataset, order[(lane + epoch) % LANES :: LANES].copy())
 
 
 @dataclass(frozen=True)
-class _Rows:
+class Rows:
+    """Some samples of a dataset, by their numbers."""
+
     dataset: HandDataset
     rows: np.ndarray
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def read(self, start: int, pictures: bool) -> Iterator[HandSample]:
-        for row in self.rows[start:]:
-            yield self.dataset[int(row)]
+    def read(self, start: int = 0, pictures: bool = True) -> Iterator[HandSample]:
+        for row in self.rows[start:].tolist():
+            try:
+                yield self.dataset[row]
+            except ValueError:  # its place is kept: the order does not depend on what can be read
+                yield HandSample(f"row {row}", RIGHT, np.full((21, 3), np.nan, np.float32))
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from .sample import HandDataset, HandSample
 
 FORMAT = "hhmr-shards-1"
 COMMAND = "hhmr data shard"
-UNREADABLE = "a picture that cannot be read"
+UNREADABLE = "a picture or annotation that cannot be read"
 QUALITY = 92  # of JPEG
 REACH = 2.6  # half the side of a window, in radii of the hand: what crops that are off still need
 ENOUGH = 1.5 * SIDE  # pixels that a crop should have in its window; twice as many are averaged
@@ -136,8 +136,8 @@ def _write(
     try:
         with tarfile.open(part, "w") as tar:
             for end in range(first, len(order)):
-                sample = dataset[int(order[end])]
                 try:
+                    sample = dataset[int(order[end])]
                     members = _members(sample)
                 except (InputError, OSError, ValueError) as why:
                     left_out[str(why) if isinstance(why, Unusable) else UNREADABLE] += 1

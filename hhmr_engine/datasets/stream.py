@@ -48,7 +48,7 @@ def open_sets(paths: Sequence[Path], split: str = TRAIN, mano: Path | None = Non
         for folder in (path, *inside):
             if has_shards(folder):
                 indices = map(read_index, sorted(folder.glob(f"*-{split}.json")))
-                sets |= {index.name: ShardSet(folder, index) for index in indices}
+                sets |= {index.name: ShardSet(folder, index) for index in indices if index.samples}
     for path in paths:
         for folder, name in find_datasets(path).items():
             if name not in sets:

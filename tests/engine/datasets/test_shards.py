@@ -110,7 +110,7 @@ def test_samples_come_back(folder: Path, hands: ListedHands) -> None:
 
 def test_what_was_left_out_is_counted(folder: Path) -> None:
     index = index_of(folder)
-    assert index.left_out == {"joints alone": 1, "a picture that cannot be read": 1}
+    assert index.left_out == {"joints alone": 1, "a picture or annotation that cannot be read": 1}
     assert index.skipped == {"bad on purpose": 4}
     assert index.samples == 18 and index.done
 
