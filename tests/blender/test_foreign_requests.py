@@ -17,9 +17,9 @@ from hhmr_blender.capture.mesh import shape
 from hhmr_blender.rigs.tables import CHAINS
 from hhmr_blender.session import session
 from hhmr_blender.template import edges, template
+from tests.blender.asking import engine, press, running  # noqa: F401  (fixtures)
+from tests.blender.foreign_hands import bare_hand, join, names, seen, world
 from tests.blender.skinned import evaluated, select
-from tests.blender.test_foreign_mesh import bare_hand, join, names, seen, world
-from tests.blender.test_requests import engine, press, running  # noqa: F401  (fixtures)
 
 pytestmark = pytest.mark.slow
 

@@ -16,10 +16,10 @@ from hhmr_blender.capture.mesh import SIDE, shape
 from hhmr_blender.client.jobs import Job
 from hhmr_blender.session import session
 from hhmr_blender.template import template
+from tests.blender.asking import TIMEOUT, engine, keys, no_problem, press, running  # noqa: F401  (fixtures)
 from tests.blender.test_camera import add_camera, add_image, background, set_render
 from tests.blender.test_panels import drawn
 from tests.blender.test_picture import viewer
-from tests.blender.test_requests import TIMEOUT, engine, keys, no_problem, press, running  # noqa: F401  (fixtures)
 
 pytestmark = pytest.mark.slow
 

@@ -15,9 +15,9 @@ from hhmr_blender.apply.controls import finger_ik, metacarpals
 from hhmr_blender.capture import armature as capture
 from hhmr_blender.rigs.tables import CHAINS
 from hhmr_blender.session import session
+from tests.blender.asking import no_problem
 from tests.blender.rig_building import build, select_bones
 from tests.blender.rigs_at_hand import clear, curl, rigify_arm, rigify_human, round_trip, turn
-from tests.blender.test_requests import no_problem
 
 COUNT = 4
 

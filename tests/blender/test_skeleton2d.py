@@ -13,10 +13,10 @@ from hhmr_blender.capture import camera, skeleton2d
 from hhmr_blender.capture.mesh import SIDE
 from hhmr_blender.rigs.tables import JOINTS
 from hhmr_blender.session import session
+from tests.blender.asking import TIMEOUT, engine, press, running  # noqa: F401  (fixtures)
 from tests.blender.test_camera import add_camera, set_render
 from tests.blender.test_image_requests import ask, in_render, is_wound_outwards, photo, seen  # noqa: F401  (fixture)
 from tests.blender.test_panels import drawn
-from tests.blender.test_requests import TIMEOUT, engine, press, running  # noqa: F401  (fixtures)
 
 INDEX_TIP, PINKY = 8, (18, 19, 20)
 
