@@ -25,7 +25,7 @@ class Options:
     crops: str | None = None  # one of augmentation.CROPS
     hands: int | None = None  # of each dataset; None: all
     mano: Path | None = None  # None: MANO_RIGHT.pkl beside the datasets, if it is there
-    files: Path | None = None  # how the files for the servers begin; None: none are written
+    files: Path | None = None  # how the names of further files begin; None: none are written
 
 
 @dataclass
@@ -38,7 +38,13 @@ class Job:
 
     @cached_property
     def runs(self) -> Runs:
-        return Runs(self.context, self.options.hands or (QUICK_HANDS if self.context.quick else None))
+        files = self.options.files
+        keep = files is not None and not self.context.quick
+        return Runs(
+            self.context,
+            self.options.hands or (QUICK_HANDS if self.context.quick else None),
+            Path(f"{files}_parts") if keep else None,
+        )
 
     @property
     def crops(self) -> str:

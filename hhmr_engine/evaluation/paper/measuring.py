@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,13 @@ from ...request import MAX_COUNT, RequestError
 from ..asking import SEED, Asker
 from ..metrics import best_of
 from ..tables.table import Context
-from .asking import answer, in_place, request_of, shown
+from .asking import Shown, answer, in_place, request_of, shown
 from .augmentation import CROPS, Answer, fused
+from .parts import SIZE, Part, joined, load
 from .protocols import Scores, aligned_errors, mean, scores
+
+# Faults that all hands would have.
+OF_ALL = ("no_weights", "bad_weights", "wrong_topology", "bad_request", "too_many", "out_of_memory")
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Measured:
     mpvpe: NDArray
     one: Answer  # [N,...]: of each hand the first draw, in its place before the camera
     server: Scores  # of that one
-    refused: int  # hands that the engine would not do: the template's neutral hand stands for them
+    refused: int  # hands that could not be done: the template's neutral hand stands for them
 
     def best(self, count: int) -> tuple[float, float]:
         """Means of the minimum over `count` hypotheses: MPJPE and MPVPE, each with its own minimum."""
@@ -50,6 +55,7 @@ class Runs:
 
     context: Context
     limit: int | None = None  # hands of each dataset, evenly over it
+    folder: Path | None = None  # for what is measured so far; None: it is not kept
     _done: dict[tuple[int, str, Setting], Measured] = field(default_factory=dict)
 
     def measure(
@@ -74,33 +80,43 @@ class Runs:
 
     def _measure(self, dataset: HandDataset, setting: Setting, count: int, engine: Engine) -> Measured:
         asker = self.context.asker(engine)
-        self.context.expect(len(self.rows(dataset)) * len(CROPS[setting.crops]) * -(-count // 8))
-        errors, ones, figures = [], [], []
-        refused = 0
-        for sample in self.samples(dataset):
-            try:
-                hands = ask(asker, sample, setting, count)
-            except RequestError as fault:
-                if fault.code in ("no_weights", "bad_weights", "wrong_topology"):
-                    raise
-                refused += 1
-                hands = neutral(engine, sample, count)
-            placed = in_place(hands, sample, dataset.name)
-            first = Answer(placed.joints[:1], placed.vertices[:1])
-            errors.append(_aligned(placed, sample))
-            ones.append(first)
-            figures.append(_figures(first, sample))
-        both = np.array(errors)  # [N,2,n]
-        one = Answer(*(np.concatenate([getattr(a, n) for a in ones]) for n in ("joints", "vertices")))
-        return Measured(both[:, 0], both[:, 1], one, mean(figures), refused)
+        rows = self.rows(dataset)
+        each = len(CROPS[setting.crops]) * -(-count // 8)
+        self.context.expect(len(rows) * each)
+        found = []
+        for start in range(0, len(rows), SIZE):
+            some = rows[start : start + SIZE]
+            path = self._file(dataset, setting, count, engine, start)
+            part = None if path is None else load(path, len(some), count)
+            if part is None:
+                part = joined([_hand(asker, dataset[row], dataset.name, setting, count) for row in some])
+                if path is not None:
+                    part.save(path)
+            else:
+                self.context.bar.update(len(some) * each)
+            found.append(part)
+        whole = joined(found)
+        server = mean([Scores(*row) for row in whole.server.tolist()])
+        one = Answer(whole.joints, whole.vertices)
+        return Measured(whole.mpjpe, whole.mpvpe, one, server, int(whole.refused.sum()))
+
+    def _file(
+        self, dataset: HandDataset, setting: Setting, count: int, engine: Engine, start: int
+    ) -> Path | None:
+        """Where a part of this run is kept: all that it follows from is in the name."""
+        if self.folder is None:
+            return None
+        told = setting.told.replace(" ", "")
+        what = f"{dataset.name}-{len(self.rows(dataset))}of{len(dataset)}-{told}-{setting.crops}"
+        run = f"{what}-T{setting.steps}-n{count}-{engine.info()['weights_sha256']}"
+        return self.folder / run / f"{start:06d}.npz"
 
 
-def ask(asker: Asker, sample: HandSample, setting: Setting, count: int) -> Answer:
+def ask(asker: Asker, picture: Shown, setting: Setting, count: int) -> Answer:
     """`count` hypotheses of one hand: with several crops, hypothesis k is the mean of all crops' draws k.
 
     Draw k starts from the same noise in every crop, so that hypotheses keep their differences.
     """
-    picture = shown(sample)
     answers = []
     for crop in CROPS[setting.crops]:
         parts = [
@@ -130,6 +146,22 @@ def neutral(engine: Engine, sample: HandSample, count: int) -> Answer:
     place = np.array([0, 0, 0.6], np.float32)
     points = (template.joints * flip + place, template.vertices * flip + place)
     return Answer(*(np.repeat(p[None], count, 0).astype(np.float32) for p in points))
+
+
+def _hand(asker: Asker, sample: HandSample, name: str, setting: Setting, count: int) -> Part:
+    """One hand. RequestError where no hand could be done."""
+    refused = False
+    try:
+        hands = ask(asker, shown(sample), setting, count)
+    except (RequestError, ValueError) as fault:  # it is no hand to the engine, or its photo is damaged
+        if isinstance(fault, RequestError) and fault.code in OF_ALL:
+            raise
+        refused, hands = True, neutral(asker.engine, sample, count)
+    placed = in_place(hands, sample, name)
+    joints, vertices = _aligned(placed, sample)
+    one = Answer(placed.joints[:1], placed.vertices[:1])
+    figures = np.array([astuple(_figures(one, sample))])
+    return Part(joints[None], vertices[None], one.joints, one.vertices, figures, np.array([refused]))
 
 
 def _aligned(hands: Answer, sample: HandSample) -> tuple[NDArray, NDArray]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from ...datasets.annotated import Annotated
+from ...datasets.check_sheet import sheet
 from ..tables.table import Check, Table, at_most
 from .figures import GRAPH, HYPOTHESES, ONE, OTHERS, STEPS
 from .job import ERRORS_HEAD, NAMES, UNPRINTED, Job, errors_beside
@@ -13,6 +17,7 @@ from .protocols import Scores
 from .submissions import SERVERS, write_submission
 
 QUICK_STEPS, QUICK_COUNT = (10, 25), 8
+DRAWN = 12
 MEANING = (
     "Millimetres after the servers' alignment (rotation, place and scale), means over all hands; of several"
     " hypotheses the minimum, which needs the truth."
@@ -54,6 +59,7 @@ def hypotheses(job: Job) -> Table:
         (name, *errors_beside(nothing, printed)) for name, printed in OTHERS.items()
     ]
     notes, checks = [MEANING], []
+    pictures: dict[str, bytes] = {}
     counts = [n for n in HYPOTHESES if not job.context.quick or n <= QUICK_COUNT]
     for name in NAMES:
         dataset = job.dataset(name)
@@ -69,9 +75,12 @@ def hypotheses(job: Job) -> Table:
             checks = _against_one(measured, {n: (p.mpjpe, p.mpvpe) for n, p in HYPOTHESES.items()}, counts)
         notes += _about(job, dataset, measured)
         notes.append(_as_server(name, measured.server))
+        pictures[f"{name}.png"] = _drawn(job, dataset, measured)
         notes += _submission(job, name, measured)
     notes.append("Table 4 has the paper's own figures for n = 8 and 16 with one more digit.")
-    return Table("3", "Table 3: hands from photos", ("", *ERRORS_HEAD), rows, checks, notes)
+    if pictures:
+        notes.append("Drawn: the six hands of the least and the six of the largest error, n = 1.")
+    return Table("3", "Table 3: hands from photos", ("", *ERRORS_HEAD), rows, checks, notes, pictures)
 
 
 def steps(job: Job) -> Table:
@@ -122,7 +131,7 @@ def _about(job: Job, dataset: Annotated, measured: Measured | None = None) -> li
     if dataset.skipped:
         text += " Left out: " + "; ".join(f"{count} ({why})" for why, count in dataset.skipped.items()) + "."
     if measured is not None and measured.refused:
-        text += f" For {measured.refused} that the engine would not do, a hand at rest counts."
+        text += f" For {measured.refused} that could not be done, a hand at rest counts."
     return [text, *dataset.notes]
 
 
@@ -141,6 +150,19 @@ def _as_server(name: str, s: Scores) -> str:
         f"aligned {s.pa_f5:.3f}, {s.pa_f15:.3f}",
     ]
     return f"{NAMES[name]}'s own measures, n = 1: {'; '.join(parts)}."
+
+
+def _drawn(job: Job, dataset: Annotated, measured: Measured) -> bytes:
+    """PNG: the hands found, over their photos; the best and the worst."""
+    rows, errors = job.runs.rows(dataset), measured.mpjpe[:, 0]
+    order = np.argsort(errors, kind="stable")
+    chosen = order if len(order) <= DRAWN else np.concatenate([order[: DRAWN // 2], order[-DRAWN // 2 :]])
+    tiles = []
+    for k in chosen:
+        sample = dataset[rows[k]]
+        found = replace(sample, joints=measured.one.joints[k], vertices=measured.one.vertices[k], box=None)
+        tiles.append((f"{sample.key}  {errors[k]:.1f} mm", found))
+    return sheet(tiles, job.context.engine.arrays.faces)
 
 
 def _submission(job: Job, name: str, measured: Measured) -> list[str]:
