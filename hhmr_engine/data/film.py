@@ -72,7 +72,8 @@ def read_film(template: HandTemplate, path: Path, wishes: Wishes, prior: AnglePr
         raise ValueError(f"{path} is of no kind that can be imported: give one of {kinds}.")
     film = Film(path, [], sum(len(recording.joints) for recording in recordings), "")
     recordings = [_slower(recording, wishes.fps) for recording in recordings]
-    speed = f", {recordings[0].rate:g} a second" if recordings[0].rate else ""
+    slower = sum(len(recording.joints) for recording in recordings)
+    film.drop(f"beyond {wishes.fps:g} a second", film.came - slower)
     scale, said = _scale(template, recordings, wishes.unit or unit, path)
     known: list[Recording] = []
     for recording in recordings:
@@ -97,7 +98,7 @@ def read_film(template: HandTemplate, path: Path, wishes: Wishes, prior: AnglePr
         film.kept.append(recording.rows(moved))
     if not film.kept:
         raise ValueError(f"{path} has no frame of which enough of a {wishes.side} hand is known.")
-    film.how = f" ({' and '.join(dict.fromkeys(sides))}, {said}{speed})"
+    film.how = f" ({' and '.join(dict.fromkeys(sides))}, {said})"
     return film
 
 

@@ -45,12 +45,10 @@ class Hand:
 def find_hands(bvh: Bvh) -> list[Hand]:
     """Hands with three fingers or more of two joints or more, in the order of the file."""
     labels = [_label(name) for name in bvh.names]
+    begin = {node for node in range(len(labels)) if _begins(bvh, labels, node)}
     heads: dict[int, list[int]] = {}  # node -> the chain heads below it
-    for node, label in enumerate(labels):
-        above = bvh.above(node)
-        if label is None or any(labels[one] is not None for one in above):
-            continue
-        for one in above:
+    for node in sorted(begin):
+        for one in bvh.above(node):
             heads.setdefault(one, []).append(node)
     many = {node for node, found in heads.items() if _distinct(labels, found) >= FEWEST_FINGERS}
     wrists = many - {above for node in many for above in bvh.above(node)}
@@ -59,7 +57,7 @@ def find_hands(bvh: Bvh) -> list[Hand]:
         wrist = _climbed(bvh, node, wrists, heads, labels)
         chains: dict[int, list[int]] = {}
         for head, finger in _numbered({head: labels[head] for head in heads[wrist]}).items():
-            chain = _chain(bvh, head)
+            chain = _chain(bvh, head, begin)
             if len(chain) > max(2, len(chains.get(finger, []))):
                 chains[finger] = chain
         if len(chains) >= FEWEST_FINGERS:
@@ -112,6 +110,20 @@ def _label(name: str) -> str | None:
     return f"n{ordinal[0]}" if ordinal else None
 
 
+def _begins(bvh: Bvh, labels: list[str | None], node: int) -> bool:
+    """Whether a finger's chain begins at a node: it is named as a finger and goes on with none above it.
+
+    Below a bone of the palm that is named after one finger, another one may branch off.
+    """
+    if labels[node] is None:
+        return False
+    above = next((one for one in bvh.above(node) if labels[one] is not None), None)
+    if above is None:
+        return True
+    own = [child for child in bvh.children(above) if labels[child] == labels[above]]
+    return labels[node] != labels[above] and bool(own)
+
+
 def _distinct(labels: list[str | None], heads: list[int]) -> int:
     return len({labels[head] for head in heads})
 
@@ -142,10 +154,10 @@ def _numbered(labels: dict[int, str | None]) -> dict[int, int]:
     return {head: finger for head, finger in found.items() if 0 <= finger <= 4}
 
 
-def _chain(bvh: Bvh, head: int) -> list[int]:
-    """Nodes from a finger's first one down to where it ends, along the longest way."""
+def _chain(bvh: Bvh, head: int, begin: set[int]) -> list[int]:
+    """Nodes from a finger's first one down to where it ends, along the longest way of its own."""
     chain = [head]
-    while children := bvh.children(chain[-1]):
+    while children := [child for child in bvh.children(chain[-1]) if child not in begin]:
         chain.append(max(children, key=lambda child: _depth(bvh, child)))
     return chain
 

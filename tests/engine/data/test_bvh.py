@@ -80,6 +80,20 @@ def test_fingers_are_found_by_name(
         assert _apart(0.01 * joints, expected_joints(template, angles)) < 1e-5
 
 
+def test_fingers_that_branch_off_anothers_palm_bone(
+    template: HandTemplate, angles: np.ndarray, tmp_path: Path
+) -> None:
+    """As MotionBuilder's: the pinky hangs under the ring finger's palm bone, the thumb under the index's."""
+    hand = hand_node(template, angles, "perception_neuron", "right", False)
+    bone = {child.name: child for child in hand.children}
+    for under, finger in (("RightInHandRing", "RightInHandPinky"), ("RightInHandIndex", "RightHandThumb1")):
+        bone[finger].offset = bone[finger].offset - bone[under].offset
+        bone[under].children.append(bone[finger])
+        hand.children.remove(bone[finger])
+    found = _joints(write_bvh(tmp_path / "x.bvh", body_node([hand], np.random.default_rng(2))))
+    assert _apart(0.01 * found["right"], expected_joints(template, angles)) < 1e-5
+
+
 @pytest.mark.parametrize("positions", ["root", "all", "deltas"])
 @pytest.mark.parametrize("order", ["ZXY", "XYZ", "YXZ", "ZYX", "XZY", "YZX"])
 def test_channels_in_any_order(
@@ -144,7 +158,7 @@ def test_frames_that_hardly_change_are_dropped_and_fast_films_thinned(
     path = write_bvh(tmp_path / "x.bvh", body_node([hand], np.random.default_rng(1)), fps=120)
     film = read_film(template, path, Wishes(fps=30.0), prior)
     assert film.came == 40 * FRAMES
-    assert film.dropped == {"in which the hand hardly moved": 9 * FRAMES}
+    assert film.dropped == {"beyond 30 a second": 30 * FRAMES, "in which the hand hardly moved": 9 * FRAMES}
     assert len(film.kept[0].joints) == FRAMES
     assert film.kept[0].frame.tolist() == [10 * i for i in range(FRAMES)]
 

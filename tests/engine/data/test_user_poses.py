@@ -132,7 +132,7 @@ def test_both_hands_of_a_film_share_their_groups(
     code, lines, err = hhmr("clap.bvh", "--out", "mine")
     assert code == 0 and err == "" and len(lines) == 2
     assert lines[0].startswith(
-        "clap.bvh: 200 hands (left and right, in cm by its size, 30 a second); 100 kept"
+        "clap.bvh: 200 hands (left and right, in cm by its size); 100 dropped beyond 30 a "
     )
     poses = read_poses(tmp_path / "mine.npz")
     expected = blocks(np.arange(50), "clap ")
