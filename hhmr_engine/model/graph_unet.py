@@ -170,12 +170,12 @@ class GraphDenoiser(nn.Module):
             return nullcontext()
         return torch.autocast(self.anchor_weights.device.type, self.precision)
 
-    def compile_parts(self) -> None:
+    def compile_parts(self, backend: str = "inductor") -> None:
         """Compile what is learnt, for training: encoder, global path, graph U-Net."""
-        self.encoder.compile()
+        self.encoder.compile(backend=backend)
         if self.path is not None:
-            self.path.compile()
-        self._unet = torch.compile(self._unet)  # type: ignore[method-assign]
+            self.path.compile(backend=backend)
+        self._unet = torch.compile(self._unet, backend=backend)  # type: ignore[method-assign]
 
     def encode(self, conditions: Conditions, batch: int) -> Encoded:
         """Tokens, anchors and every block's keys and values; batch = 1 serves all hypotheses of a request."""

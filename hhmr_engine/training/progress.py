@@ -1,8 +1,8 @@
 """How good a run is by now: a line in progress.jsonl of its folder after every slice of training.
 
-Measured on the validation split (on sampled hands where there are no recordings), always the same hands, masks
-and noise, so that lines can be compared: the network's loss at fixed noise levels, and what the engine makes of
-full and of partial skeletons with these weights.
+Measured on the validation split (on sampled hands where there are no recordings), always the same hands,
+masks and noise, so that lines can be compared: the network's loss at fixed noise levels, and what the engine
+makes of full and of partial skeletons with these weights.
 """
 
 from __future__ import annotations

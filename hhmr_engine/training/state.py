@@ -93,7 +93,7 @@ def resume(trainer: Trainer, folder: Path) -> None:
     else:  # from before batches had slices
         numbers = {"poses": json.loads(metadata["stream"])}
         tensors |= {f"stream/poses/{name}": tensors[name] for name in ("pool", "source")}
-        trainer.hands = {UNCOUNTED: _at_most(trainer)}
+        trainer.hands = notes(folder)["hands"]
         trainer.draws = dict(trainer.hands)
     if not set(trainer.streams.positions) <= set(numbers):
         raise ValueError(f"{path} is a run on other data; start in a new folder.")
@@ -106,12 +106,13 @@ def notes(folder: Path) -> dict[str, Any]:
     """What the state says of the run: steps, seconds, and samples seen by kind of condition."""
     with safe_open(folder / STATE, "pt") as file:
         metadata = file.metadata()
-    return {
-        "steps": int(metadata["done"]),
-        "seconds": int(metadata["seconds"]),
-        "hands": json.loads(metadata["hands"]),
-        "draws": json.loads(metadata["draws"]),
+    done = int(metadata["done"])
+    settings = json.loads(metadata["settings"])
+    before = {
+        UNCOUNTED: _at_most(done, settings["path"]["steps"], settings["path"]["batch"], settings["batch"])
     }
+    hands, draws = (json.loads(metadata[key]) if key in metadata else before for key in ("hands", "draws"))
+    return {"steps": done, "seconds": int(metadata.get("seconds", 0)), "hands": hands, "draws": draws}
 
 
 def _modules(trainer: Trainer) -> dict[str, nn.Module]:
@@ -120,11 +121,10 @@ def _modules(trainer: Trainer) -> dict[str, nn.Module]:
     return trainer.learnt | averages
 
 
-def _at_most(trainer: Trainer) -> int:
+def _at_most(done: int, path_steps: int, path_batch: int, batch: int) -> int:
     """Hands that a run of so many steps can have seen."""
-    s = trainer.settings
-    first = min(trainer.done, s.path.steps)
-    return first * s.path.batch + (trainer.done - first) * s.batch
+    first = min(done, path_steps)
+    return first * path_batch + (done - first) * batch
 
 
 def _part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import hhmr_engine.training.settings as module
+from hhmr_engine.training.curriculum import Stage
 from hhmr_engine.training.settings import TrainSettings, from_dict, load_settings, to_json
 
 
@@ -23,6 +24,15 @@ def test_a_checkpoint_gives_back_its_settings() -> None:
     assert (
         settings.batch == 7 and settings.network.widths == (16, 32, 64) and settings.masks.noise == (1.0, 2.0)
     )
+    assert from_dict(TrainSettings, json.loads(to_json(settings))) == settings
+
+
+def test_tables_of_names_and_lists_of_tables(tmp_path: Path) -> None:
+    text = "[stream.weights]\nglove = 2\n[[curriculum]]\nat = 0.1\nmasks = 0\n[[curriculum]]\nat = 0.5\n"
+    (tmp_path / "a.toml").write_text(text)
+    settings = load_settings(tmp_path / "a.toml")
+    assert settings.stream.weights == {"glove": 2.0}
+    assert settings.curriculum == (Stage(at=0.1, masks=0.0), Stage(at=0.5))
     assert from_dict(TrainSettings, json.loads(to_json(settings))) == settings
 
 
@@ -53,6 +63,15 @@ def test_what_is_left_out_keeps_its_default(tmp_path: Path) -> None:
         ("[network]\npath = 0", "path.steps must be 0"),
         ("[masks]\nnoise = [1.0]", "'masks.noise' must be a list of 2"),
         ("[losses]\ndata_norm = 'l7'", "use huber, l1, l2"),
+        ("[losses]\nunit = 'mile'", "use open, one"),
+        ("[stream]\nweights = 3", "'stream.weights' must be a table"),
+        ("[stream.weights]\nglove = 'much'", "'stream.weights.glove' must be a float"),
+        ("[trunk]\nname = 'resnet18'", "trunk.name is 'resnet18'"),
+        ("[trunk]\ntrain = true", "trunk.train is for a trunk.name of 'resnet50'"),
+        ("[[curriculum]]\nat = 0.5\nviews = 2", "'views' must be from 0 to 1"),
+        ("[[curriculum]]\nat = 0.5\n[[curriculum]]\nat = 0.1", "must rise from table to table"),
+        ("curriculum = [3]", "'curriculum' must be a table"),
+        ("[[curriculum]]\nwhen = 1", "there is no setting 'curriculum.when'"),
         ("[stream]\npool = 10", "stream.pool must be at least 2048"),
         ("[stream]\nrecorded = 0.9\ncrossed = 0.2", "together no more than 1"),
         ("batch = 0", "'batch' must be at least 1"),
