@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,18 +21,24 @@ from ..hand_model2d import PRIOR_HANDS, PosedJoints, TrainingHands, training_han
 from ..meshes import LEFT_OUT, kept_without
 from ..nearest import NearestHands, NearestSettings
 from ..pca import PcaSettings, pca_engine
+from ..recorded import in_our_places
 from ..skeleton_fit import KinematicFit, KinematicSettings
 from ..skeletons import hidden_joints
 from ..testset import REFERENCE_SEED, TestHands, held_out_rows, recorded_hands, stream_hands
 from ..tuning import Tuned, tune
 from .table import Context
 
+S = TypeVar("S")
+
 WIDTHS: dict[str, tuple] = {
     "components": (16, 32, 64),
     "temperature": (0.7, 0.85, 1.2, 1.5),
     "rho": (0.5, 2.0),
 }
-RECORDED: dict[str, tuple] = {"rho": (2.0, 4.0)}
+# Where the joints of a whole skeleton lie: where our mesh has them, or where a device said, its wrist and
+# thumb's root moved to ours or as they were recorded.
+EXACT, CALIBRATED, RECORDED = "of the mesh", "with the calibration", "as recorded"
+BELIEVED = (0.5, 2.0, 4.0)  # millimetres, beside 1
 REFUSED = 20.0  # millimetres: what no answer costs
 NOT_LOOKED_AT = np.full(1, np.nan)  # self-intersection
 POSE_COMPONENTS = 30
@@ -54,6 +61,7 @@ class Contenders:
     """The tuned baselines of one context, made when they are first asked for."""
 
     context: Context
+    tuned: dict[tuple[str, str], Tuned[Any]] = field(default_factory=dict)
 
     @cached_property
     def asker(self) -> Asker:
@@ -124,16 +132,6 @@ class Contenders:
 
         return tune(PcaSettings(), self._fewer(WIDTHS), cost)
 
-    @cached_property
-    def pca_of_skeletons(self) -> Tuned[PcaSettings]:
-        """For one answer to a whole skeleton: a temperature of 0 answers with the likeliest hand."""
-
-        def cost(settings: PcaSettings) -> float:
-            self.context.expect(len(self.validation))
-            return self._error(self.pca(settings, 1), self.validation, self.validation.joints)
-
-        return tune(PcaSettings(temperature=0.0), self._fewer(WIDTHS | {"temperature": (0.5,)}), cost)
-
     def lbfgs(self, settings: LbfgsSettings) -> Method:
         """The PCA prior fitted to joints; one answer."""
         arrays, prior = self.context.engine.arrays, self.context.engine.prior
@@ -168,42 +166,57 @@ class Contenders:
 
         return tune(NearestSettings(), self._fewer({"average": (1, 2, 8), "scale": (False,)}), cost)
 
-    @cached_property
-    def kinematic(self) -> Tuned[KinematicSettings]:
-        """On joints as they were recorded."""
+    def pca_of_skeletons(self, kind: str) -> Tuned[PcaSettings]:
+        """For one answer to a whole skeleton: a temperature of 0 answers with the likeliest hand."""
+        start, knobs = PcaSettings(temperature=0.0), {"rho": BELIEVED, "components": (32, 64)}
+        return self._on_skeletons("pca", kind, start, knobs, lambda s: self.pca(s, 1))
 
-        def cost(settings: KinematicSettings) -> float:
-            return self._error(fitted(self.asker, KinematicFit(self.model, settings)), *self.recorded)
-
-        return tune(KinematicSettings(), self._fewer({"sigma": (0.5, 2.0, 4.0)}), cost)
-
-    @cached_property
-    def pca_of_recorded(self) -> Tuned[PcaSettings]:
-        """The same for joints as they were recorded, which are not quite where our hand has them."""
-
-        def cost(settings: PcaSettings) -> float:
-            self.context.expect(len(self.recorded[0]))
-            return self._error(self.pca(settings, 1), *self.recorded)
-
-        return tune(PcaSettings(temperature=0.0), self._fewer(RECORDED | {"components": (32, 64)}), cost)
-
-    @cached_property
-    def rho_of_recorded(self) -> Tuned[Believed]:
+    def rho(self, kind: str) -> Tuned[Believed]:
         """How far the network is to believe such joints."""
+        return self._on_skeletons(
+            "rho", kind, Believed(), {"rho": BELIEVED}, lambda s: self.network(rho=s.rho)
+        )
 
-        def cost(settings: Believed) -> float:
-            self.context.expect(len(self.recorded[0]))
-            return self._error(self.network(rho=settings.rho), *self.recorded)
+    def kinematic(self, kind: str) -> Tuned[KinematicSettings]:
+        def method(settings: KinematicSettings) -> Method:
+            return fitted(self.asker, KinematicFit(self.model, settings))
 
-        return tune(Believed(), self._fewer(RECORDED), cost)
+        return self._on_skeletons("ik", kind, KinematicSettings(), {"sigma": BELIEVED}, method)
 
-    @cached_property
-    def recorded(self) -> tuple[TestHands, np.ndarray]:
-        """Validation hands and their joints as the devices gave them."""
+    def told_of(self, kind: str) -> list[str]:
+        """How all that depends on where joints lie was tuned: sentences for a table's notes."""
+        what = f"validation skeletons, joints {kind}, by {BY_ERROR}"
+        return [
+            self.rho(kind).told("The network's rho", what),
+            self.pca_of_skeletons(kind).told("PCA", what),
+            self.kinematic(kind).told("Inverse kinematics", what),
+        ]
+
+    def _on_skeletons(
+        self, who: str, kind: str, start: S, knobs: dict[str, tuple], method: Callable[[S], Method]
+    ) -> Tuned[S]:
+        """Tuned once for whole skeletons of a kind: EXACT, CALIBRATED or RECORDED."""
+        hands, told = self._skeletons(kind)
+
+        def cost(settings: S) -> float:
+            self.context.expect(len(hands))
+            return self._error(method(settings), hands, told)
+
+        if (who, kind) not in self.tuned:
+            self.tuned[who, kind] = tune(start, self._fewer(knobs), cost)
+        return self.tuned[who, kind]
+
+    def _skeletons(self, kind: str) -> tuple[TestHands, np.ndarray]:
+        """Validation hands, and their joints: the meshes' own, or the devices'."""
+        if kind == EXACT:
+            return self.validation, self.validation.joints
         arrays, count = self.context.engine.arrays, self.context.size(3, 1)
-        parts = self.context.recordings
+        parts = self.context.recordings[: self.context.size(len(self.context.recordings), 2)]
         hands = recorded_hands(arrays, parts, count, VALIDATION)
-        return hands, np.concatenate([r.joints[held_out_rows(r, count, VALIDATION)] for r in parts])
+        told = [r.joints[held_out_rows(r, count, VALIDATION)] for r in parts]
+        if kind == CALIBRATED:
+            told = [in_our_places(arrays, r, joints) for r, joints in zip(parts, told)]
+        return hands, np.concatenate(told)
 
     def _error(self, method: Method, hands: TestHands, told: np.ndarray) -> float:
         """PA-MPVPE in mm of the mean of what a method says to skeletons; REFUSED where it says nothing."""
@@ -214,8 +227,8 @@ class Contenders:
         return (float(np.sum(each)) + REFUSED * (len(hands) - len(each))) / len(hands)
 
     def _fewer(self, knobs: dict[str, tuple]) -> dict[str, tuple]:
-        """With --quick one value of every knob is tried, so that all of it runs."""
-        return {name: values[:1] for name, values in knobs.items()} if self.context.quick else knobs
+        """With --quick the settings to start from are the only ones."""
+        return {} if self.context.quick else knobs
 
     def network(self, count: int = COUNT, engine: Engine | None = None, **changes: object) -> Method:
         return drawn(self.context.asker(engine), "network", count, **changes)
@@ -223,8 +236,8 @@ class Contenders:
     def nearest(self, count: int = COUNT) -> Method:
         return looked_up(self.asker, self.nearest_hands, count, self.nearest_settings.best.scale)
 
-    def inverse_kinematics(self) -> Method:
-        return fitted(self.asker, KinematicFit(self.model, self.kinematic.best))
+    def inverse_kinematics(self, kind: str) -> Method:
+        return fitted(self.asker, KinematicFit(self.model, self.kinematic(kind).best))
 
     def deterministic(self, name: str = "deterministic") -> Method | None:
         """The network of that name among those compared; None where its weights were not given."""

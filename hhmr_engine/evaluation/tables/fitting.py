@@ -27,7 +27,7 @@ def fitting(context: Context) -> Table:
     checks, notes, pictures = [], [], {}
     tuned: dict[str, Tuned[FitSettings]] = {}
     for kind, hidden in SETS:
-        hands = seen_hands(arrays, context.data, context.cache, kind, hidden).first(context.size(40, 2))
+        hands = seen_hands(arrays, context.data, context.cache, kind, hidden).first(context.size(40, 1))
         if kind not in tuned:
             tuned[kind] = _tuned(contenders, kind, hidden)
             notes.append(tuned[kind].told(f"The fit, {kind}", "tuning hands, by MPVPE in mm"))
@@ -56,7 +56,7 @@ def _tuned(contenders: Contenders, kind: str, hidden: str) -> Tuned[FitSettings]
     """From settings that were found on more tuning hands, one step along each knob."""
     context = contenders.context
     hands = seen_hands(context.engine.arrays, context.data, context.cache, kind, hidden, tuning=True)
-    hands = hands.first(context.size(40, 2))
+    hands = hands.first(context.size(40, 1))
 
     def cost(settings: FitSettings) -> float:
         return float(of_baseline(_fit(contenders, settings), hands).chosen.mean())

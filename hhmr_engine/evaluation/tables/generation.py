@@ -60,7 +60,7 @@ class Made:
 
 def generation(context: Context) -> Table:
     contenders = Contenders(context)
-    arrays, count = context.engine.arrays, context.size(1000, 24)
+    arrays, count = context.engine.arrays, context.size(1000, 16)
     mixture = _mixture(context)
     held = stream_hands(arrays, only_held_out(context.recordings), count, HELD_OUT_SEED, mixture)
     reference = arrays.regressor @ held
@@ -210,6 +210,6 @@ def _mixture(context: Context) -> StreamSettings:
 
 def _others(context: Context, mixture: StreamSettings) -> np.ndarray:
     """Joints of a second set of held-out hands."""
-    arrays, count = context.engine.arrays, context.size(1000, 24)
+    arrays, count = context.engine.arrays, context.size(1000, 16)
     again = stream_hands(arrays, only_held_out(context.recordings), count, f"{HELD_OUT_SEED}-2", mixture)
     return arrays.regressor @ again

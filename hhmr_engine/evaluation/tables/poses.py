@@ -17,7 +17,7 @@ from ..completions import Method
 from ..figures import ratio_error
 from ..skeletons import hidden_joints, rank_correlation
 from ..testset import in_palm_frame
-from .contenders import BY_ENERGY, BY_ERROR, Contenders
+from .contenders import BY_ENERGY, RECORDED, Contenders
 from .pictures import Case, cases_sheet
 from .table import Check, Context, Table, at_most
 
@@ -51,8 +51,8 @@ def poses(context: Context) -> Table:
     joints = _evenly(context.poses.joints, context.size(MOST, 3)).astype(np.float64)
     contenders = Contenders(context)
     context.engine.network()
-    network = contenders.network(rho=contenders.rho_of_recorded.best.rho)
-    believed = contenders.pca_of_recorded.best.rho
+    network = contenders.network(rho=contenders.rho(RECORDED).best.rho)
+    believed = contenders.pca_of_skeletons(RECORDED).best.rho
     pca = contenders.pca(replace(contenders.pca_of_joints.best, rho=believed))
     methods = {"network": network, "PCA": pca, "8 nearest training hands": contenders.nearest()}
     context.expect(2 * len(joints))
@@ -69,13 +69,11 @@ def poses(context: Context) -> Table:
         rows += [row.cells(f"middle, ring and pinky hidden: {name}") for name, row in made.items()]
         checks = _checks(made)
         pictures = _pictures(context, network, joints[held], hidden[held], made["network"])
-    by = f"validation frames as recorded, by {BY_ERROR}"
     notes = [
         f"{len(joints)} of the {len(context.poses.joints)} hands of {context.poses.file}; left hands were"
         " mirrored. Millimetres in their own size.",
         f"Fingers were hidden of the {len(held)} hands of which enough is known then.",
-        contenders.rho_of_recorded.told("The network's rho", by),
-        contenders.pca_of_recorded.told("PCA's", by),
+        *contenders.told_of(RECORDED)[:2],
         contenders.pca_of_joints.told("PCA", f"{contenders.what}, by {BY_ENERGY}"),
     ]
     return Table("poses", "Somebody else's joints", HEAD, rows, checks, notes, pictures)

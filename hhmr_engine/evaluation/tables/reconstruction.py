@@ -19,7 +19,7 @@ from ..pictured import CAMERA, average, request_of
 from ..rendered import Render, rendered_hands
 from ..skeletons import hidden_joints
 from ..testset import TestHands, recorded_hands
-from .contenders import BY_ENERGY, BY_ERROR, Contenders
+from .contenders import BY_ENERGY, BY_ERROR, EXACT, Contenders
 from .pictures import Case, cases_sheet
 from .table import Check, Context, Table, at_most
 
@@ -122,7 +122,7 @@ def reconstruction(context: Context) -> Table:
     contenders = Contenders(context)
     context.engine.network()
     hands = recorded_hands(context.engine.arrays, context.recordings, context.size(4, 1))
-    hands = hands.first(context.size(20, 2))
+    hands = hands.first(context.size(20, 1))
     full, case = _in_space(context, contenders, hands, FULL, np.ones(21, bool))
     fingers, worst = _in_space(context, contenders, hands, FINGERS, ~hidden_joints(False))
     flat = _flat(context)
@@ -132,11 +132,10 @@ def reconstruction(context: Context) -> Table:
         "MPVPE in space is in the frame of what was given; before a camera, size and depth are taken out, and"
         " rotation stays in. F-scores are of aligned meshes. Best of n picks with the truth: its F-scores are"
         " those of the draw with the lowest PA-MPVPE.",
-        contenders.pca_of_skeletons.told("PCA, whole skeletons", f"{contenders.what}, by {BY_ERROR}"),
+        *contenders.told_of(EXACT)[1:],
         contenders.pca_of_joints.told("PCA, hidden fingers", f"{contenders.what}, by {BY_ENERGY}"),
         contenders.nearest_settings.told("Training hands looked up", contenders.what),
         contenders.lbfgs_settings.told("PCA fitted by L-BFGS", f"the first of them, by {BY_ERROR}"),
-        contenders.kinematic.told("Inverse kinematics", f"validation frames as recorded, by {BY_ERROR}"),
     ]
     if REGRESSED.split()[0] not in context.others:
         notes.append("The deterministic network's rows need its weights: --compare deterministic=FILE.")
@@ -192,14 +191,14 @@ def _in_space(
 def _others(contenders: Contenders, name: str) -> dict[str, Method]:
     """The baselines' one answer: of those that draw, the mean."""
     average = contenders.nearest_settings.best.average
-    tuned = contenders.pca_of_skeletons.best
+    tuned = contenders.pca_of_skeletons(EXACT).best
     if name != FULL:
         tuned = replace(contenders.pca_of_joints.best, temperature=0.0)
     methods = {
         "PCA, its mean": contenders.pca(tuned, 1),
         "PCA fitted by L-BFGS": contenders.lbfgs(contenders.lbfgs_settings.best),
         f"mean of the {average} nearest training hands": contenders.nearest(average),
-        "inverse kinematics": contenders.inverse_kinematics(),
+        "inverse kinematics": contenders.inverse_kinematics(EXACT),
     }
     regressor = contenders.deterministic()
     return methods | ({REGRESSED: regressor} if regressor is not None else {})

@@ -11,18 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...data.joint_fit import RIGID_JOINTS, SHIFTED
 from ...data.retarget import Retargeted
 from ...engine import Engine
-from ...hand.template import HandTemplate
 from .. import metrics
 from ..asking import millimetres
 from ..completions import Completions, Method, complete, joined
 from ..figures import ratio_error
-from ..nearest import similarities
+from ..recorded import in_our_places
 from ..skeletons import hidden_joints
 from ..testset import TestHands, held_out_rows, recorded_hands
-from .contenders import BY_ENERGY, BY_ERROR, Contenders
+from .contenders import BY_ENERGY, CALIBRATED, RECORDED, Contenders
 from .inpainting import NETWORK, PCA, ratio_of
 from .table import Check, Context, Table, at_most
 
@@ -66,17 +64,14 @@ def sources(context: Context) -> Table:
     rows = [_row(part.name, "others' weights" if part.left_out else "these", part) for part in judged]
     if out:
         rows.append(_row("all that were left out", "others' weights", _together(out)))
-    by = f"validation frames as recorded, by {BY_ERROR}"
-    pca = contenders.pca_of_recorded.told("PCA, skeletons", by)
-    rho = contenders.rho_of_recorded.told("The network's rho, skeletons", by)
     of_joints = contenders.pca_of_joints.told("PCA, hidden fingers", f"{contenders.what}, by {BY_ENERGY}")
-    kinematic = contenders.kinematic.told("Inverse kinematics", by)
     notes = [
         "mm. The truth is our fitted mesh. As recorded: the joints that the device gave, where it has them;"
         " with its calibration: the same, wrist and thumb's root moved to where our hand has them.",
         "The PCA priors and that of the kinematics have seen training frames of every source: sources are"
         " left out for the network alone.",
-        *(rho, pca, kinematic, of_joints),
+        *(note for kind in (RECORDED, CALIBRATED) for note in contenders.told_of(kind)),
+        of_joints,
     ]
     missing = [part.name for part in judged if not part.left_out]
     if missing:
@@ -95,8 +90,9 @@ def _judge(context: Context, contenders: Contenders, recording: Retargeted, coun
     engine = context.judges.get(recording.name)
     hands = recorded_hands(context.engine.arrays, [recording], count)
     raw = recording.joints[rows]
-    both = raw, in_our_places(context.engine.arrays, recording, raw)
-    recorded, ours = (_skeletons(contenders, engine, hands, told) for told in both)
+    moved = in_our_places(context.engine.arrays, recording, raw)
+    recorded = _skeletons(contenders, engine, hands, raw, RECORDED)
+    ours = _skeletons(contenders, engine, hands, moved, CALIBRATED)
     seen, asker = ~hidden_joints(False), contenders.asker
     hidden = {
         NETWORK: complete(asker, contenders.network(engine=engine), hands, seen, contenders.reference),
@@ -107,23 +103,8 @@ def _judge(context: Context, contenders: Contenders, recording: Retargeted, coun
     return Judged(recording.name, engine is not None, recorded, ours, hidden)
 
 
-def in_our_places(template: HandTemplate, recording: Retargeted, joints: np.ndarray) -> np.ndarray:
-    """Recorded joints [N,21,3] in metres with wrist and thumb's root where our hand has them.
-
-    The calibration's shifts are in the hand's own axes: those are told by the palm, not by the truth.
-    """
-    calibration, moved = recording.calibration, joints.copy()
-    rest = template.joints.astype(np.float64)
-    rest[list(SHIFTED)] += calibration.shifts
-    for hand in moved:
-        known = [j for j in RIGID_JOINTS if np.isfinite(hand[j]).all()]
-        _, rotation, _ = similarities(rest[None, known], hand[known] * calibration.scale, scale=False)
-        hand[list(SHIFTED)] -= calibration.shifts @ rotation[0] / calibration.scale
-    return moved
-
-
 def _skeletons(
-    contenders: Contenders, engine: Engine | None, hands: TestHands, told: np.ndarray
+    contenders: Contenders, engine: Engine | None, hands: TestHands, told: np.ndarray, kind: str
 ) -> Skeletons:
     def errors(method: Method) -> tuple[np.ndarray, np.ndarray]:
         """Of a draw and of the mean; NaN where refused."""
@@ -133,9 +114,9 @@ def _skeletons(
             each[:, row] = of_all.mean(), metrics.aligned_error(answer.vertices.mean(0), hands.vertices[row])
         return millimetres(each[0]), millimetres(each[1])
 
-    one, mean = errors(contenders.network(engine=engine, rho=contenders.rho_of_recorded.best.rho))
-    pca = errors(contenders.pca(contenders.pca_of_recorded.best, 1))[0]
-    return Skeletons(one, mean, pca, errors(contenders.inverse_kinematics())[0])
+    one, mean = errors(contenders.network(engine=engine, rho=contenders.rho(kind).best.rho))
+    pca = errors(contenders.pca(contenders.pca_of_skeletons(kind).best, 1))[0]
+    return Skeletons(one, mean, pca, errors(contenders.inverse_kinematics(kind))[0])
 
 
 def _together(parts: list[Judged]) -> Judged:
