@@ -27,9 +27,11 @@ BATCH = 8
 # Gaussian's exact marginal. What is finer than the last is not drawn: it is less than the noise of what is
 # given, and comes out as its mean. docs/results.md has both against others.
 FIRST, LAST = -4.0, 5.0
-# Of the noise that conditioned draws start from. On validation hands with three fingers hidden 1 is a little
-# too wide; 0.9 has the lowest energy score, but too few of the sampled truths lie in its central 90 %.
-TEMPERATURE = 0.95
+# A solver's first steps lose some of the spread, the more the fewer there are: draws start from
+# 1 + this / steps times the noise. Chosen on validation hands with three fingers hidden: the central 90 % of the draws then hold
+# the truth as often with 4 steps as with 10, and the energy score is no worse.
+WIDENING = 0.4
+FEWEST = 4  # steps that this was looked at for
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,8 @@ class Sampler:
         seed, draws = self.request.seed, range(index * BATCH, (index + 1) * BATCH)
         noise = torch.stack([draw_noise(seed, draw, size + rank) for draw in draws])
         noise = noise.to(self.prior.mean.device)
-        if self.network is not None and self.observation.points is not None:
-            noise = TEMPERATURE * noise
+        if self.network is not None:
+            noise = noise * (1 + WIDENING / max(self.request.steps, FEWEST))
         white, coefficients = noise[:, :size], noise[:, size:]
         start = self.prior.sample(self.evidence, coefficients)
         total = batches * self.request.steps
