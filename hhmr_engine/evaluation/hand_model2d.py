@@ -140,7 +140,7 @@ def training_hands(
     """
     rng = generator(PRIOR_SEED)
     stream = HandStream(template, recordings, StreamSettings(), int(rng.integers(2**31)))
-    drawn = [stream.poses(500) for _ in range(count // 500)]
+    drawn = [stream.poses(min(500, count - done)) for done in range(0, count, 500)]
     angles, source = (torch.cat(parts).numpy() for parts in zip(*drawn))
     _, lengths = random_shapes(rng, count)
     offsets = np.zeros((count, 20, 3), np.float32)
