@@ -28,8 +28,8 @@ BATCH = 8
 # given, and comes out as its mean. docs/results.md has both against others.
 FIRST, LAST = -4.0, 5.0
 # A solver's first steps lose some of the spread, the more the fewer there are: draws start from
-# 1 + this / steps times the noise. Chosen on validation hands with three fingers hidden: the central 90 % of the draws then hold
-# the truth as often with 4 steps as with 10, and the energy score is no worse.
+# 1 + this / steps times the noise. Chosen on validation hands with three fingers hidden: the central 90 % of
+# the draws then hold the truth as often with 4 steps as with 10, and the energy score is no worse.
 WIDENING = 0.4
 FEWEST = 4  # steps that this was looked at for
 
