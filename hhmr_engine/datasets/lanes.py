@@ -23,7 +23,7 @@ from .sample import RIGHT, HandDataset, HandSample
 from .shards import Index, Shard, check_shards, read_shard
 
 LANES = 48  # 1, 2, 3, 4, 6, 8, 12, 16, 24 or 48 processes share them evenly
-BLOCK = 16  # samples of a lane and set that are shuffled together, and held in memory
+BLOCK = 4  # samples of a lane and set that are shuffled together, and held in memory
 DRAWS = 4096  # sets that are drawn at once
 
 T = TypeVar("T")
@@ -183,6 +183,7 @@ class Order(Generic[T]):
                     far = self._from(samples, lane, epoch, first + BLOCK)
                     yield self._usable(samples.name, epoch, chain(near, far), passed_over)
                 start = first = first + BLOCK
+                del block, near, far  # not two blocks at once
             epoch, start = epoch + 1, 0
             share = samples.share(self.seed, epoch, lane)
 

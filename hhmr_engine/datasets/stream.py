@@ -9,7 +9,7 @@ a single one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -144,16 +144,22 @@ class _Reader(IterableDataset):
         readers = [self.order.lane(lane, self.start, passed_over) for lane in lanes]
         try:
             while True:
-                groups = [self.work.finish(list(islice(reader, self.work.group))) for reader in readers]
-                yield _dealt(groups), Counter(passed_over)
+                groups = (self.work.finish(list(islice(reader, self.work.group))) for reader in readers)
+                yield _dealt(groups, len(readers)), Counter(passed_over)
                 passed_over.clear()
         except ValueError as exc:
             yield str(exc)
 
 
-def _dealt(groups: list[Tensors]) -> Tensors:
-    """One of each group, then the next of each."""
-    return {name: torch.stack([g[name] for g in groups], 1).flatten(0, 1) for name in groups[0]}
+def _dealt(groups: Iterable[Tensors], count: int) -> Tensors:
+    """One of each of `count` groups, then the next of each."""
+    whole: Tensors = {}
+    for number, group in enumerate(groups):
+        for name, tensor in group.items():
+            if name not in whole:
+                whole[name] = tensor.new_empty(len(tensor), count, *tensor.shape[1:])
+            whole[name][:, number] = tensor
+    return {name: tensor.flatten(0, 1) for name, tensor in whole.items()}
 
 
 class Stream:
@@ -202,15 +208,16 @@ class Stream:
         """The next `count`. ValueError, one sentence: a shard is damaged."""
         if self.loader is None:
             self._start()
-        parts, have = [self.there], len(_first(self.there))
-        while have < count:
-            parts.append(self._more())
-            have += len(_first(parts[-1]))
-        parts = [part for part in parts if part]
-        whole = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-        self.there = {name: tensor[count:] for name, tensor in whole.items()}
+        parts: list[Tensors] = []
+        missing = count
+        while missing:
+            if not len(_first(self.there)):
+                self.there = self._more()
+            parts.append({name: tensor[:missing] for name, tensor in self.there.items()})
+            self.there = {name: tensor[missing:] for name, tensor in self.there.items()}
+            missing -= len(_first(parts[-1]))
         self.taken += count
-        return {name: tensor[:count] for name, tensor in whole.items()}
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def _start(self) -> None:
         """Loader processes, from where the stream is."""
@@ -236,7 +243,7 @@ class Stream:
                 raise ValueError(got)
             chunks.append(got[0])
             self.passed_over.update(got[1])
-        return _dealt(chunks)
+        return _dealt(chunks, len(chunks))
 
     def advance(self, hands: int) -> None:
         """Nothing: the stream goes on by itself."""
