@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Cancelled", "Engine", "Hypotheses", "Request", "RequestError"]
 
+TRUNK = "trunk.safetensors"
 DEFAULT_WEIGHTS = Path(__file__).with_name("weights") / "hhmr.safetensors"
 POOL = 2  # draws per hypothesis that is asked for, when the most different ones are kept
 # Millimetres at hand size: what the prior explains worse is no hand. Other rigs have other joints in a hand.
@@ -55,7 +56,9 @@ class Engine:
         template: Path | None = None,
         trunk: Path | None = None,
     ) -> None:
-        """weights, template None: those that ship. threads None: torch's own choice. trunk: of a ResNet-50.
+        """weights, template None: those that ship. threads None: torch's own choice.
+
+        trunk: of a ResNet-50; None: what lies beside the weights, where one was trained with them.
 
         ValueError for a bad device or template.
         """
@@ -71,7 +74,8 @@ class Engine:
         self.template = self.arrays.torch(self.device)
         self.prior = node_prior(self.template)
         self.intersection = SelfIntersection(self.arrays.faces, self.arrays.weights, np.array(PARENTS))
-        self._trunk_file = trunk
+        beside = self.weights.with_name(TRUNK)
+        self.trunk_file = trunk or (beside if beside.is_file() else None)
         self._trunk: Trunk | None = None
         self._network: tuple[GraphDenoiser, Schedule] | None = None
 
@@ -150,7 +154,7 @@ class Engine:
 
             name = "hand" if self.network()[0].settings.image_features == HandTrunk.width else "resnet50"
             try:
-                self._trunk = load_trunk(name, self._trunk_file, str(self.device))
+                self._trunk = load_trunk(name, self.trunk_file, str(self.device))
             except (ValueError, OSError) as exc:
                 raise RequestError(
                     "bad_weights", f"The photo can't be looked at: {exc}", "Or leave its look out."

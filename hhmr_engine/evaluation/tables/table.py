@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ...data.retarget import Retargeted, load_poses
-from ...engine import Engine
+from ...engine import TRUNK, Engine
 from ...faults import InputError
 from ..asking import Asker
 from ..report import HOLDS, number
@@ -89,8 +89,9 @@ class Context:
         if name not in self.others:
             return None
         if name not in self._engines:
-            template = self.engine.template_file
-            engine = Engine(str(self.engine.device), self.others[name], template=template)
+            path, own = self.others[name], self.engine
+            trunk = None if path.with_name(TRUNK).is_file() else own.trunk_file
+            engine = Engine(str(own.device), path, template=own.template_file, trunk=trunk)
             if len(engine.arrays.vertices) != len(self.engine.arrays.vertices):
                 raise InputError(f"{self.others[name]} (--compare {name}) is for another hand: leave it out.")
             self._engines[name] = engine
