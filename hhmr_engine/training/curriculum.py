@@ -24,7 +24,7 @@ class Stage:
 def stage_at(curriculum: Sequence[Stage], done: float) -> Stage:
     """The stage at the share `done` of the run; before the first and after the last, those themselves."""
     if not curriculum:
-        return Stage(done)
+        return Stage()
     if done <= curriculum[0].at:
         return curriculum[0]
     for before, after in zip(curriculum, curriculum[1:]):

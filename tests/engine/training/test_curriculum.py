@@ -25,7 +25,7 @@ def test_between_two_stages_shares_change_evenly(done: float, views: float, mask
 
 
 def test_without_one_everything_applies() -> None:
-    assert stage_at((), 0.1) == Stage(0.1)
+    assert stage_at((), 0.1) == stage_at((), 1.5) == Stage()
 
 
 def test_the_trainer_begins_with_full_skeletons_and_no_views() -> None:
