@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .arithmetic import one_thread
 from .diffusion.samplers import ddim, dpm_solver_pp_2m
-from .draws import BATCH, FIRST, LAST, draw_noise
+from .draws import BATCH, draw_noise
 from .hand.fit import fit_skinned
 from .hand.rotation import rotation_matrix
 from .hand.template import UNIT
@@ -31,6 +31,8 @@ from .vision.photo import Photo
 if TYPE_CHECKING:
     from .engine import Engine, OnStep
 
+# Log-SNR of the first and the last step. What draws.py has instead was measured too, and gains nothing here.
+FIRST, LAST = -2.5, 7.0
 CORRECTIONS = 2  # of each estimate towards the picture, in each step
 # Right and down in parts of the side, scale, turn: the crops of test-time augmentation.
 AUGMENTED = ((0, 0, 1, 0), (0.04, 0.03, 1.1, 0.2), (-0.04, 0.03, 0.92, -0.2), (0, -0.04, 1, 0.4))

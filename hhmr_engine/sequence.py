@@ -19,7 +19,7 @@ from torch import Tensor
 from .diffusion.gaussian import solve
 from .diffusion.samplers import ddim, dpm_solver_pp_2m
 from .diffusion.temporal import Smoother, smooth_columns
-from .draws import FIRST, LAST, draw_noise
+from .draws import draw_noise
 from .hand.frame import PalmFrame
 from .hand.template import UNIT
 from .model.conditions import Conditions
@@ -30,6 +30,7 @@ from .tracking import COARSE, Track, chunks, coarse_weights, pose_jerk, track_jo
 if TYPE_CHECKING:
     from .engine import Engine, OnStep
 
+FIRST, LAST = -2.5, 7.0  # log-SNR of the first and the last step
 BATCH = 32  # frames that go through the network at once; between two batches on_step may stop
 ASKED = 5  # frames of which it is asked whether they are a hand
 LOOKS = 8  # frames of a motion that are looked at for fingers that run into each other
