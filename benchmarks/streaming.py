@@ -264,11 +264,11 @@ def need_table(rates: dict[str, float], step: dict[str, float]) -> str:
     head = [f"a step of {milliseconds} ms" for milliseconds in STEPS]
     text = table(("loader processes needed for a batch of 64", *head, "of the step on this core"), cells)
     how = (
-        f"(steps of {STEPPED} pictures, ResNet-50 trained from random weights, the network on 208 nodes in place"
-        " of MANO's 778)"
+        f"(steps of {STEPPED} pictures, ResNet-50 trained from random weights, the network on 208 nodes in"
+        " place of MANO's 778)"
     )
-    own = number(step["rest"])
-    return f"{text}\n\nA step of the paper's recipe takes {own} ms for each hand on this core {how}."
+    rest = number(step["rest"])
+    return f"{text}\n\nA step of the paper's recipe takes {rest} ms for each hand on this core {how}."
 
 
 def memory_table(grown: dict[str, float]) -> str:
