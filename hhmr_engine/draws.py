@@ -25,7 +25,7 @@ BATCH = 8
 # Log-SNR of the first and the last denoising step. At the first, the hand's Gaussian still describes it
 # (its widest direction has a signal-to-noise ratio of 1/2), so sampling starts there, from the conditioned
 # Gaussian's exact marginal. What is finer than the last is not drawn: it is less than the noise of what is
-# given, and comes out as its mean. docs/results.md has both against others.
+# given, and comes out as its mean. docs/development.md has what else was tried.
 FIRST, LAST = -4.0, 5.0
 # A solver's first steps lose some of the spread, the more the fewer there are: draws start from
 # 1 + this / steps times the noise. Chosen on validation hands with three fingers hidden: the central 90 % of
