@@ -49,7 +49,8 @@ def evaluate(args: argparse.Namespace) -> int:
     about = _about(args, engine.info())
     made: dict[str, tuple[Table, Cost]] = {}
     with tqdm(unit="request", total=0, disable=None) as bar:
-        context = Context(engine, data, data_cache(engine.arrays.name), args.quick, bar, others, poses)
+        cache = data_cache(engine.arrays.name)
+        context = Context(engine, data, cache, args.quick, bar, others, poses, args.share)
         for name, maker in makers.items():
             bar.set_description(name)
             with measured(engine.device) as cost:
@@ -77,7 +78,8 @@ def _makers(args: argparse.Namespace) -> dict[str, Maker]:
         if args.hands is not None and args.hands < 1:
             raise InputError(f"--hands is {args.hands}: give 1 or more.")
         files = args.out.with_suffix("")
-        known: dict[str, Maker] = makers(Options(args.crops, args.hands, args.mano, files))
+        asked = tuple(args.table or "12345")
+        known: dict[str, Maker] = makers(Options(args.crops, args.hands, args.mano, asked, files))
     else:
         from .evaluation.tables.catalogue import POSES, TABLES
 
@@ -113,6 +115,7 @@ def _about(args: argparse.Namespace, info: dict[str, object]) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "quick": args.quick,
+        "share": args.share,
         "compared": {name: path.name for name, path in args.compare or ()},
     }
 
@@ -152,6 +155,8 @@ def _text(table: Table, cost: Cost, about: dict[str, Any], folder: str = "") -> 
     from .evaluation.tables.table import as_markdown
 
     quick = ", few hands, to try and not to quote" if about["quick"] else ""
+    if about["share"] < 1 and not quick:
+        quick = f", {about['share']:.0%} of the hands (`--share {about['share']:g}`)"
     memory = "" if math.isnan(cost.memory) else f", {cost.memory:,.0f} MiB at most"
     device = "" if math.isnan(cost.device_memory) else f", {cost.device_memory:,.0f} MiB of the GPU"
     line = (

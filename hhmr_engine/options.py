@@ -259,6 +259,8 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="F.json", help=text)
     parser.add_argument("--data", type=Path, help="folder of recorded poses (default HHMR_DATA)")
     parser.add_argument("--quick", action="store_true", help="few hands: to try the command, not to quote")
+    text = "of the hands of each table, where time is short (default 1)"
+    parser.add_argument("--share", type=_share, default=1.0, metavar="0..1", help=text)
     text = "other weights to compare with: deterministic, attention, graph, sampler, recordings, both, or any"
     parser.add_argument("--compare", type=_compared, nargs="+", action="extend", metavar="NAME=F", help=text)
     text = "npz with joints [N,21,3] in metres, NaN = unknown: measure on these"
@@ -274,6 +276,13 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     text = "write the tables into docs/results.md of the checkout"
     parser.add_argument("--write", action="store_true", help=text)
     add_engine(parser)
+
+
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 < share <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is no share: give a number above 0, up to 1")
+    return share
 
 
 def _names(text: str) -> list[str]:

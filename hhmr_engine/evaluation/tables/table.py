@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -61,11 +62,12 @@ class Context:
     bar: tqdm
     others: dict[str, Path] = field(default_factory=dict)  # "deterministic", "attention"...: weight files
     poses: UserPoses | None = None
+    share: float = 1.0  # of the full number of hands
     _engines: dict[str, Engine] = field(default_factory=dict)
 
     def size(self, full: int, quick: int) -> int:
-        """How many of something: enough to quote, or with --quick enough to try."""
-        return quick if self.quick else full
+        """How many of something: enough to quote, the share of it, or with --quick enough to try."""
+        return quick if self.quick else max(quick, math.ceil(self.share * full))
 
     def expect(self, requests: int) -> None:
         """So many more requests of eight draws are to come: the bar's."""

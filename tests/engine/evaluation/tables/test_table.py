@@ -74,3 +74,13 @@ def test_every_table_has_its_place_in_the_results() -> None:
 
 def test_a_check_of_numpys_numbers_holds_as_one_of_pythons() -> None:
     assert at_most("x", float(np.float64(1)), 1.0) == Check("x", 1.0, "<= 1", True)
+
+
+def test_a_share_of_the_hands_is_between_few_and_all(engine: Engine) -> None:
+    some = context(engine)
+    assert some.size(100, 4) == 4  # quick
+    some.quick = False
+    assert some.size(100, 4) == 100
+    some.share = 0.125
+    assert some.size(100, 4) == 13
+    assert some.size(10, 4) == 4
