@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import math
 import os
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "results.md"
 PICTURES = "tables"  # folder of pictures beside the document
+COLOURS = 64  # of those pictures
 
 
 def evaluate(args: argparse.Namespace) -> int:
@@ -168,12 +170,15 @@ def _text(table: Table, cost: Cost, about: dict[str, Any], folder: str = "") -> 
 
 
 def _into_document(table: Table, cost: Cost, about: dict[str, Any]) -> None:
+    from PIL import Image
+
     from .evaluation.report import write_between
 
     folder = DOCUMENT.parent / PICTURES
     folder.mkdir(exist_ok=True)
     for name, png in table.pictures.items():
-        (folder / name).write_bytes(png)
+        # A third of the bytes: a repository keeps every version.
+        Image.open(io.BytesIO(png)).convert("RGB").quantize(COLOURS).save(folder / name, optimize=True)
     try:
         write_between(DOCUMENT, f"table {table.name}", _text(table, cost, about, f"{PICTURES}/"))
     except ValueError as exc:

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 # Log-SNR of the first and the last step. What draws.py has instead was measured too, and gains nothing here.
 FIRST, LAST = -2.5, 7.0
+# Of the noise that draws start from. On tuning hands the true depth of a joint then lies in the central 90 % of 64
+# draws nearly as often as it should, for a half per cent of the energy score.
+WIDER = 1.15
 CORRECTIONS = 2  # of each estimate towards the picture, in each step
 # Right and down in parts of the side, scale, turn: the crops of test-time augmentation.
 AUGMENTED = ((0, 0, 1, 0), (0.04, 0.03, 1.1, 0.2), (-0.04, 0.03, 0.92, -0.2), (0, -0.04, 1, 0.4))
@@ -147,6 +150,7 @@ class PictureSampler:
         noise = torch.stack([draw_noise(self.request.seed, k, size + rank) for k in draws]).to(
             prior.mean.device
         )
+        noise = WIDER * noise
         modes = sighting.pick(self.request.seed, draws)
         if draws[0] == 0:  # the first draw is the one answer: it starts from the middle of what is likely
             noise[0], modes[0] = 0, 0
