@@ -22,6 +22,7 @@ from hhmr_engine.evaluation.report import number, table, write_between
 from hhmr_engine.training.progress import LINES
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
+KEY_ROOM = 1.8  # above the curves, for what they are
 SCALE = 3  # drawn so much larger and then shrunk, for smooth lines
 PANEL, FRAME = (520, 380), (64, 48, 24, 56)  # FRAME: left, top, right, bottom of the plot in a panel
 PAPER, INK, GREY, GRID = (255, 255, 255), (40, 42, 46), (110, 112, 118), (225, 226, 228)
@@ -141,7 +142,7 @@ def _panel(draw: ImageDraw.ImageDraw, shift: int, title: str, curves: list[Curve
     left, top, right, bottom = (SCALE * v for v in FRAME)
     width, height = PANEL[0] * SCALE - left - right, PANEL[1] * SCALE - top - bottom
     x_range, y_range = (
-        _range([p[i] for c in curves for p in c.points], room) for i, room in ((0, 1.1), (1, 1.8))
+        _range([p[i] for c in curves for p in c.points], room) for i, room in ((0, 1.1), (1, KEY_ROOM))
     )
 
     def place(x: float, y: float) -> tuple[float, float]:
@@ -172,8 +173,9 @@ def _panel(draw: ImageDraw.ImageDraw, shift: int, title: str, curves: list[Curve
 
 
 def _range(values: list[float], room: float) -> tuple[float, float]:
-    """With room above; never empty."""
-    return min(values) / 1.1, max(values) * room
+    """With room above, a quarter of the axis at least where there is any (for the key); never empty."""
+    low, high = min(values) / 1.1, max(values)
+    return low, high * (room if room < KEY_ROOM else max(room, (high / low) ** (1 / 3)))
 
 
 def _share(value: float, bounds: tuple[float, float]) -> float:
