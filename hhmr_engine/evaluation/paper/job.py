@@ -15,7 +15,8 @@ from .hand_pca import HandPca
 from .measuring import Runs
 
 NAMES = {"freihand": "FreiHAND", "ho3d": "HO3D v3", "dexycb": "DexYCB"}
-QUICK_HANDS = 4
+QUICK_HANDS, QUICK_COUNT = 4, 8
+AT_TEN = {"3": 16, "4": 32}  # table -> most hypotheses of T = 10
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Options:
     crops: str | None = None  # one of augmentation.CROPS
     hands: int | None = None  # of each dataset; None: all
     mano: Path | None = None  # None: MANO_RIGHT.pkl beside the datasets, if it is there
+    tables: tuple[str, ...] = ("1", "2", "3", "4", "5")  # that are to be made
     files: Path | None = None  # how the names of further files begin; None: none are written
 
 
@@ -49,6 +51,15 @@ class Job:
     @property
     def crops(self) -> str:
         return self.options.crops or ("none" if self.context.quick else "paper")
+
+    def at_once(self, count: int) -> int:
+        """Hypotheses of T = 10 to ask for where a table needs `count`: another may need more of them."""
+        if self.context.quick:
+            return min(max(count, *self._needed()), QUICK_COUNT)
+        return max(count, *self._needed())
+
+    def _needed(self) -> list[int]:
+        return [1, *(n for table, n in AT_TEN.items() if table in self.options.tables)]
 
     @cached_property
     def mano(self) -> Path | None:

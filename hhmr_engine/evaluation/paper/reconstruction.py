@@ -11,12 +11,12 @@ from ...datasets.annotated import Annotated
 from ...datasets.check_sheet import sheet
 from ..tables.table import Check, Table, at_most
 from .figures import GRAPH, HYPOTHESES, ONE, OTHERS, STEPS
-from .job import ERRORS_HEAD, NAMES, UNPRINTED, Job, errors_beside
+from .job import ERRORS_HEAD, NAMES, QUICK_COUNT, UNPRINTED, Job, errors_beside
 from .measuring import Measured, Setting
 from .protocols import Scores
 from .submissions import SERVERS, write_submission
 
-QUICK_STEPS, QUICK_COUNT = (10, 25), 8
+QUICK_STEPS = (10, 25)
 DRAWN = 12
 MEANING = (
     "Millimetres after the servers' alignment (rotation, place and scale), means over all hands; of several"
@@ -39,7 +39,8 @@ def graph(job: Job) -> Table:
         if engine is None:
             notes.append("Weights trained without graph convolution: --compare attention=FILE.")
         else:
-            best[name] = job.runs.measure(dataset, setting, 1, engine).best(1)
+            count = job.at_once(1) if engine is job.context.engine else 1
+            best[name] = job.runs.measure(dataset, setting, count, engine).best(1)
         rows.append((name, *errors_beside(best[name], GRAPH[name])))
     ours, paper = (
         tuple(a / b for a, b in zip(*pair))
@@ -67,7 +68,8 @@ def hypotheses(job: Job) -> Table:
             if name in SERVERS:
                 notes.append(dataset)
             continue
-        measured = job.runs.measure(dataset, Setting(crops=job.crops), max(counts))
+        most = job.at_once(max(counts)) if name in SERVERS else max(counts)
+        measured = job.runs.measure(dataset, Setting(crops=job.crops), most)
         for n in counts:
             printed = HYPOTHESES[n] if name == "freihand" else UNPRINTED
             rows.append((f"ours, {NAMES[name]}, n = {n}", *errors_beside(measured.best(n), printed)))
