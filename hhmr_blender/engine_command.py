@@ -65,8 +65,12 @@ def engine_command() -> EngineCommand:
         raise EngineFailure(
             "no_engine", "The engine is not installed yet.", "Install it, or name one in the preferences."
         )
-    device = chosen.device if chosen is not None else "auto"
-    return install.engine_command(Path(python), engine_path(), "--device", device)
+    options = ["--device", chosen.device if chosen is not None else "auto"]
+    for option, name in (("--template", "hand"), ("--weights", "weights")):
+        path = getattr(chosen, name, "")
+        if path and not getattr(chosen, "hand_problem", ""):
+            options += [option, bpy.path.abspath(path)]
+    return install.engine_command(Path(python), engine_path(), *options)
 
 
 def has_engine() -> bool:

@@ -1,6 +1,8 @@
-"""Preferences: where the engine is and how it runs."""
+"""Preferences: where the engine is, how it runs, and which hand it works on."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import bpy
 from bpy.props import EnumProperty, StringProperty
@@ -12,6 +14,11 @@ from .session import session
 def _changed(_self: bpy.types.AddonPreferences, _context: bpy.types.Context) -> None:
     """What was started by the old settings goes; the next request starts anew."""
     session.shut_down()
+
+
+def _hand_changed(self: HHMR_preferences, _context: bpy.types.Context) -> None:
+    session.shut_down()
+    self.use_hand()
 
 
 class HHMR_preferences(bpy.types.AddonPreferences):
@@ -58,8 +65,37 @@ class HHMR_preferences(bpy.types.AddonPreferences):
         update=_changed,
     )
 
+    hand: StringProperty(
+        name="Own Hand",
+        description=(
+            "A hand that 'hhmr import-hand' has made of your MANO, to work on instead of the one that comes "
+            "with the add-on. Hands that are in the scene already stay what they are"
+        ),
+        subtype="FILE_PATH",
+        update=_hand_changed,
+    )
+    weights: StringProperty(
+        name="Own Weights",
+        description="What 'hhmr train --template' has learnt of that hand; other weights do not fit it",
+        subtype="FILE_PATH",
+        update=_changed,
+    )
+    hand_problem: StringProperty(options={"SKIP_SAVE"})
+
+    def use_hand(self) -> None:
+        """Work on the hand that is chosen; where it is none, on the one that ships, and say so."""
+        from .template import use
+
+        self.hand_problem = ""
+        try:
+            use(Path(bpy.path.abspath(self.hand)) if self.hand else None)
+        except ValueError as fault:
+            use(None)
+            self.hand_problem = f"{fault} Until then it is the hand that ships."
+
     def draw(self, context: bpy.types.Context) -> None:
         from .panels.engine import draw_engine
+        from .panels.parts import wrapped
 
         layout = self.layout
         layout.use_property_split = True
@@ -68,9 +104,16 @@ class HHMR_preferences(bpy.types.AddonPreferences):
         column = layout.column()
         column.prop(self, "command", placeholder="the installed one")
         row = column.row()
-        row.enabled = len(self.command.split()) < 2
+        row.enabled = ours = len(self.command.split()) < 2  # a whole command line says it all itself
         row.prop(self, "device")
         column.prop(self, "log_file")
+        column.separator()
+        own = column.column()
+        own.enabled = ours
+        own.prop(self, "hand", placeholder="the one that ships")
+        own.prop(self, "weights", placeholder="those that ship")
+        if self.hand_problem:
+            wrapped(column, self.hand_problem, context, icon="ERROR")
         column.separator()
         column.label(text="For Install Engine:")
         column.prop(self, "python")
@@ -79,6 +122,9 @@ class HHMR_preferences(bpy.types.AddonPreferences):
 
 def register() -> None:
     bpy.utils.register_class(HHMR_preferences)
+    addon = bpy.context.preferences.addons.get(ADDON_ID)
+    if addon is not None and addon.preferences.hand:  # of the last session
+        addon.preferences.use_hand()
 
 
 def unregister() -> None:

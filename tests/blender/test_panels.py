@@ -176,10 +176,11 @@ def test_preferences_are_drawn() -> None:
 
     preferences = bpy.context.preferences.addons["hhmr_blender"].preferences
     layout = CheckingLayout()
-    stand_in = SimpleNamespace(layout=layout, bl_rna=preferences.bl_rna, command="")
+    problem = "'x.npz' is no hand."
+    stand_in = SimpleNamespace(layout=layout, bl_rna=preferences.bl_rna, command="", hand_problem=problem)
     session.notice = Notice("What is wrong.", "install_failed")
     HHMR_preferences.draw(stand_in, window(600))
-    assert "What is wrong." in layout.texts
+    assert "What is wrong." in layout.texts and problem in layout.texts
     assert "Not installed" in layout.texts and "start_engine" not in layout.texts
     preferences.command = "python3"
     HHMR_preferences.draw(stand_in, window(600))
