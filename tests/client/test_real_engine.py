@@ -85,7 +85,7 @@ def test_a_bad_request_is_refused_in_words(
 
 
 def test_cancel_between_two_steps(client: Any, wait_for: Make) -> None:
-    job = client.submit({"task": "generate", "method": "gaussian", "steps": 250, "count": 64})
+    job = client.submit({"task": "generate", "method": "network", "steps": 250, "count": 64})
     wait_for(lambda: job.step > 1, client.poll, patience=60)
     client.cancel(job)
     wait_for(lambda: job.finished, client.poll)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -59,12 +60,17 @@ def test_a_table_goes_between_its_markers_with_its_pictures(
     document = tmp_path / "results.md"
     document.write_text("a\n<!-- table t -->\nold\n<!-- end table t -->\nb\n", encoding="utf-8")
     monkeypatch.setattr(evaluate_command, "DOCUMENT", document)
-    about = {"weights": "w", "date": "d", "machine": "m", "threads": 1, "quick": False}
-    table = Table("t", "Title", ("", "mm"), [("one", 2.5)], pictures={"t.png": b"png"})
+    about = {"weights": "w", "date": "d", "machine": "m", "threads": 1, "quick": False, "share": 0.5}
+    drawn = io.BytesIO()
+    Image.linear_gradient("L").convert("RGB").save(drawn, "PNG")
+    table = Table("t", "Title", ("", "mm"), [("one", 2.5)], pictures={"t.png": drawn.getvalue()})
     evaluate_command._into_document(table, Cost(3.0, 100.0), about)
     text = document.read_text(encoding="utf-8")
-    assert "| one | 2.50 |" in text and "3 s, 100 MiB at most." in text and "old" not in text
-    assert "![Title](tables/t.png)" in text and (tmp_path / "tables" / "t.png").read_bytes() == b"png"
+    assert "| one | 2.50 |" in text and "3 s, 100 MiB at most" in text and "old" not in text
+    assert "50% of the hands" in text and "![Title](tables/t.png)" in text
+    with Image.open(tmp_path / "tables" / "t.png") as picture:
+        assert picture.mode == "P" and picture.size == (256, 256)
+        assert abs(np.asarray(picture.convert("L"), int) - np.arange(256)[:, None]).max() < 8
     with pytest.raises(InputError, match="no place for 'table u'"):
         evaluate_command._into_document(Table("u", "U", ("",), []), Cost(), about)
 
