@@ -109,13 +109,14 @@ def test_hand_from_an_armature(rng: np.random.Generator) -> None:
     bpy.context.view_layer.update()
     hand = armature.choose(rig, "AUTO", None)
     wanted = armature.posed_joints(rig, hand)
+    bpy.context.scene.hhmr.method = "network"  # it follows the joints it is given
     press(bpy.ops.hhmr.from_armature)
     ob = bpy.context.object
     assert no_problem() and ob != rig and len(keys(ob)) == 5
     assert shape_keys.provenance(ob.data).request["armature"] == rig.name
     np.testing.assert_allclose(ob.location, wanted[0], atol=1e-5)
     joints = template().regressor @ shape(ob) + np.array(ob.location)
-    assert np.linalg.norm(joints - wanted, axis=1).max() < 0.007  # of a hand twice the size
+    assert np.linalg.norm(joints - wanted, axis=1).max() < 0.005  # of a hand twice the size
     assert bpy.ops.hhmr.to_armature() == {"FINISHED"}  # finds the armature that it came from
     assert np.linalg.norm(armature.posed_joints(rig, hand) - wanted, axis=1).max() < 0.03
 
