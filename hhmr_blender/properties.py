@@ -182,6 +182,23 @@ class HHMR_PG_settings(bpy.types.PropertyGroup):
         soft_max=20.0,
         precision=1,
     )
+    root_rho: FloatProperty(
+        name="Root Noise (mm)",
+        description=(
+            "How much farther the wrist and the thumb's root of an armature may lie from ours, in "
+            "millimetres at the size of a hand: rigs have them in other places"
+        ),
+        default=8.0,
+        min=0.0,
+        max=50.0,
+        soft_max=20.0,
+        precision=1,
+    )
+    separate: BoolProperty(
+        name="Separate Fingers",
+        description="Take fingers out of each other and out of the palm. What is kept stays as it is",
+        default=True,
+    )
     method: EnumProperty(
         name="Method",
         items=[

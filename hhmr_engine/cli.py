@@ -107,6 +107,7 @@ def _generate(args: argparse.Namespace) -> int:
 def _inpaint(args: argparse.Namespace) -> int:
     from .faults import InputError
     from .inputs import SURFACES, read_joints, read_mesh, read_surface
+    from .request import ROOT_RHO
 
     if args.keep is not None and args.mesh is None:
         raise InputError("--keep says which vertices of a mesh are kept: give --mesh with it.")
@@ -115,10 +116,13 @@ def _inpaint(args: argparse.Namespace) -> int:
     condition: dict[str, Any] = {}
     if args.joints is not None:
         condition["joints"] = read_joints(args.joints)
+        if args.mesh is None:
+            condition["root_rho"] = getattr(args, "root_rho", ROOT_RHO)
         if condition["joints"].ndim == 3:
             if args.mesh is not None:
                 raise InputError("A motion is made of joints alone: leave --mesh out, or give one frame.")
-            return _sample(args, "motion", {"frames": condition["joints"]})
+            frames = condition.pop("joints")
+            return _sample(args, "motion", condition | {"frames": frames})
     if args.mesh is not None and args.mesh.suffix.lower() in SURFACES:
         names = ("surface", "triangles", "keep")
         condition |= dict(zip(names, read_surface(args.mesh, args.keep)))

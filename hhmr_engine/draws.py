@@ -19,6 +19,7 @@ from .model.graph_unet import GraphDenoiser
 from .observation import Observation, observe_nothing
 from .request import Request
 from .selection import apart
+from .separation import Separation
 
 # Draws are made in batches of this size, padded, so that draw k is the same bytes however many are asked for.
 BATCH = 8
@@ -52,9 +53,14 @@ class Sampler:
         network: tuple[GraphDenoiser, Schedule] | None,
         observation: Observation,
         request: Request,
+        separation: Separation | None = None,
     ) -> None:
-        """template as tensors; network None draws from the conditioned Gaussian."""
+        """template as tensors; network None draws from the conditioned Gaussian.
+
+        separation None leaves fingers in each other.
+        """
         self.prior, self.request, self.observation = prior, request, observation
+        self.separation = separation
         self.rows = template.regressor @ template.decoder
         self.evidence = observation.evidence(prior)
         self.network = network
@@ -65,11 +71,19 @@ class Sampler:
             self.denoise = self._guided()
 
     def draw(self, count: int, on_step: Callable[[int, int, Tensor], None]) -> Draws:
-        """`count` draws; on_step(done, total, states of the batch at hand)."""
+        """`count` draws; on_step(done, total, states of the batch at hand).
+
+        Where something was observed, the first one starts without noise: it is the likeliest, the one answer.
+        """
         batches = -(-count // BATCH)
-        states = [self._batch(i, batches, on_step) for i in range(batches)]
+        states = [self._separate(self._batch(i, batches, on_step)) for i in range(batches)]
         joints = np.concatenate([self._joints(x) for x in states])
         return Draws(torch.cat(states)[:count], apart(joints, BATCH)[:count])
+
+    def _separate(self, x: Tensor) -> Tensor:
+        if self.separation is None:
+            return x
+        return self.separation(x, self.prior, self.evidence.precision)
 
     def _joints(self, x: Tensor) -> np.ndarray:
         """Joints [BATCH,21,3] in millimetres, each hand brought onto what was observed."""
@@ -83,6 +97,8 @@ class Sampler:
         noise = noise.to(self.prior.mean.device)
         if self.network is not None:
             noise = noise * (1 + WIDENING / max(self.request.steps, FEWEST))
+        if index == 0 and self.observation.points is not None:
+            noise[0] = 0
         white, coefficients = noise[:, :size], noise[:, size:]
         start = self.prior.sample(self.evidence, coefficients)
         total = batches * self.request.steps

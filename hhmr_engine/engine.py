@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ from .model.graph_unet import GraphDenoiser
 from .observation import Observation, node_prior, observe_joints, observe_nothing, observe_vertices
 from .request import Cancelled, Hypotheses, Request, RequestError, check
 from .selection import choose, expected_error, score
+from .separation import Separation
 from .version import VERSION
 
 if TYPE_CHECKING:
@@ -74,6 +76,7 @@ class Engine:
         self.template = self.arrays.torch(self.device)
         self.prior = node_prior(self.template)
         self.intersection = SelfIntersection(self.arrays.faces, self.arrays.weights, np.array(PARENTS))
+        self.separation = Separation(self.arrays, self.device)
         beside = self.weights.with_name(TRUNK)
         self.trunk_file = trunk or (beside if beside.is_file() else None)
         self._trunk: Trunk | None = None
@@ -122,7 +125,8 @@ class Engine:
         else:
             observation = self.observe(request, flip)
         network = self.network() if request.method == "network" else None
-        sampler = Sampler(self.template, self.prior, network, observation, request)
+        separation = self.separation if request.separate else None
+        sampler = Sampler(self.template, self.prior, network, observation, request, separation)
         pool = max(POOL * request.count, BATCH) if request.diverse else request.count
 
         def report(done: int, total: int, x: Tensor) -> None:
@@ -168,10 +172,13 @@ class Engine:
         given = request.joints if request.joints is not None else request.vertices
         assert given is not None
         points = torch.from_numpy(np.asarray(given, np.float32) * flip).to(self.device)
-        observe = observe_joints if request.joints is not None else observe_vertices
+        if request.joints is not None:
+            observe = partial(observe_joints, rho=request.rho, root_rho=request.root_rho)
+        else:
+            observe = partial(observe_vertices, rho=request.rho)
         try:
-            observation = observe(self.template, points, request.rho)
-            mirrored = observe(self.template, points * points.new_tensor([-1, 1, 1]), request.rho)
+            observation = observe(self.template, points)
+            mirrored = observe(self.template, points * points.new_tensor([-1, 1, 1]))
         except ValueError as exc:
             hint = "Select more of the hand, at least a part of the palm."
             raise RequestError("degenerate", f"This fixes no hand: {exc}", hint) from exc

@@ -25,6 +25,7 @@ MAX_POINTS = 160  # of a mesh that are looked at: neighbours say the same thing 
 INDEPENDENT = 24  # how many independent observations a mesh is worth: more collapses the diversity
 COVERED = 0.98  # of a joint's support: what is missing of it moves the joint by less than its noise
 REGRESSION_NOISE = 0.3e-3 / UNIT  # what a joint regressor leaves open
+ROOTS = (0, 1)  # wrist and thumb's root: every device and rig has them in another place of the hand
 
 
 def node_prior(template: HandTemplate) -> GaussianPrior:
@@ -148,23 +149,30 @@ class Observation:
         return (self.aligned(x, self.points.of_nodes(x)) - self.target).norm(dim=-1).mean(-1)
 
 
-def observe_joints(template: HandTemplate, joints: Tensor, rho: float) -> Observation:
-    """joints [21,3] in any frame and scale, NaN = unknown; rho: their noise in millimetres at hand scale.
+def joint_noise(rho: float, root_rho: float) -> Tensor:
+    """[21] in UNIT: rho, and root_rho beside it at the ROOTS; both in millimetres at hand scale."""
+    millimetres = torch.full((21,), rho)
+    millimetres[list(ROOTS)] = (rho**2 + root_rho**2) ** 0.5
+    return (millimetres * (1e-3 / UNIT)).clamp_min(REGRESSION_NOISE)
+
+
+def observe_joints(template: HandTemplate, joints: Tensor, rho: float, root_rho: float = 0.0) -> Observation:
+    """joints [21,3] in any frame and scale, NaN = unknown; their noise as joint_noise has it.
 
     Raises ValueError when fewer than three joints are known or all lie on one line.
     """
     known = torch.isfinite(joints).all(-1)
-    sigma = max(rho * 1e-3 / UNIT, REGRESSION_NOISE)
+    noise = joint_noise(rho, root_rho).to(joints)
     points = joints[known]
     _check_spread(points)
     operator = PointOperator(template, node_prior(template), template.regressor[known])
     palm = torch.zeros(21, dtype=torch.bool, device=joints.device)
     palm[list(PALM_JOINTS)] = True
-    sigmas = torch.full((len(points),), sigma, device=joints.device)
+    sigmas = noise[known]
     frame = find_frame(operator, points, sigmas, palm[known])
     inside = torch.full_like(joints, torch.nan)
     inside[known] = frame.to_palm(points[None])[0]
-    joint_sigma = torch.where(known, sigma, torch.inf)
+    joint_sigma = torch.where(known, noise, torch.inf)
     kept = torch.zeros(len(template.vertices), dtype=torch.bool, device=joints.device)
     return Observation(operator, inside[known], sigmas, inside, joint_sigma, kept, frame)
 

@@ -10,8 +10,8 @@ from typing import Any
 
 # Options that are fields of Request under their own names: only what is given is handed on.
 REQUEST_FIELDS = (
-    *("side", "count", "seed", "steps", "rho", "method", "sampler", "guidance"),
-    *("condition_weight", "fit", "diverse", "jerk", "image", "skeleton", "augment"),
+    *("side", "count", "seed", "steps", "rho", "root_rho", "method", "sampler", "guidance"),
+    *("condition_weight", "separate", "fit", "diverse", "jerk", "image", "skeleton", "augment"),
 )
 SENSOR = 36.0  # millimetres: the width that the focal length of most cameras is said for
 _X = "writes X.npz, X.glb and X.png"
@@ -50,7 +50,7 @@ def _box(text: str) -> tuple[float, ...]:
 
 def add_sampling(parser: argparse.ArgumentParser) -> None:
     """Options of Request for what is known in space, under its own defaults."""
-    from .request import GUIDANCES, MAX_RHO, SIDES, Request
+    from .request import GUIDANCES, MAX_RHO, ROOT_RHO, SIDES, Request
 
     usual = Request("generate")
     _add_draws(parser, _X)
@@ -62,6 +62,11 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--side", choices=SIDES, default=argparse.SUPPRESS, help=text)
     text = f"noise of what is given, 0 to {MAX_RHO:g} millimetres (default {usual.rho:g})"
     parser.add_argument("--rho", type=float, metavar="MM", default=argparse.SUPPRESS, help=text)
+    text = (
+        "of --joints, further noise of the wrist and the thumb's root, which devices and rigs have in other "
+        f"places; 0 for joints of our own hand (default {ROOT_RHO:g})"
+    )
+    parser.add_argument("--root-rho", type=float, metavar="MM", default=argparse.SUPPRESS, help=text)
     text = f"default {usual.guidance}"
     parser.add_argument("--guidance", choices=GUIDANCES, default=argparse.SUPPRESS, help=text)
     text = f"classifier-free guidance: 1 takes the condition as it is (default {usual.condition_weight:g})"
@@ -83,6 +88,8 @@ def _add_draws(parser: argparse.ArgumentParser, out: str) -> None:
     add("--steps", type=int, metavar="N", help=f"denoising steps, 1 to {MAX_STEPS} (default {usual.steps})")
     add("--method", choices=METHODS, help=f"gaussian is the baseline (default {usual.method})")
     add("--sampler", choices=SAMPLERS, help=f"default {usual.sampler}")
+    text = "leave fingers in each other and in the palm where they come out so"
+    add("--no-separate", dest="separate", action="store_false", help=text)
     add("--fit", action="store_true", help="end with a fit of the skinned hand, which gives bone rotations")
     add_engine(parser)
 

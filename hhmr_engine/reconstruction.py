@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .arithmetic import one_thread
+from .diffusion.gaussian import Evidence
 from .diffusion.samplers import ddim, dpm_solver_pp_2m
 from .draws import BATCH, draw_noise
 from .hand.fit import fit_skinned
@@ -171,23 +172,32 @@ class PictureSampler:
         levels = schedule.grid(self.request.steps, FIRST, LAST).to(noise.device)
         x = levels[0].sqrt() * start + (1 - levels[0]).sqrt() * noise[:, :size]
         solver = ddim if self.request.sampler == "ddim" else dpm_solver_pp_2m
-        x = solver(denoise, x, levels, on_step=report)
+        x = self._separate(solver(denoise, x, levels, on_step=report), views)
         return x, self._placed(x, views)
+
+    def _separate(self, x: Tensor, views: View) -> Tensor:
+        """Fingers taken out of each other, as far as the picture leaves it open."""
+        if not self.request.separate:
+            return x
+        return self.engine.separation(x, self.prior, self._evidence(x, views).precision)
 
     def _onto_picture(self, x0: Tensor, views: View, level: Tensor) -> Tensor:
         """Gauss-Newton steps of hand and rotation towards the joints in the picture, as far as noise allows.
 
         The operator M_J Pi J is linearised anew at every estimate; the position is found in closed form.
         """
-        camera, sighting = self.camera, self.sighting
-        target, sigma = sighting.many(len(x0))
         for _ in range(CORRECTIONS):
-            joints = self._joints(x0)
-            view = camera.settle(self._turned(x0, views), joints, target, sigma)
-            u = self.prior.coefficients(x0) / self.prior.variance
-            evidence = camera.evidence(view, joints, u, target, sigma)
+            evidence = self._evidence(x0, views)
             x0 = self.prior.correct(x0, evidence, self.prior.factor(level.clamp_max(1 - 1e-5), evidence))
         return x0
+
+    def _evidence(self, x0: Tensor, views: View) -> Evidence:
+        """What the joints in the picture say about hands near x0."""
+        target, sigma = self.sighting.many(len(x0))
+        joints = self._joints(x0)
+        view = self.camera.settle(self._turned(x0, views), joints, target, sigma)
+        u = self.prior.coefficients(x0) / self.prior.variance
+        return self.camera.evidence(view, joints, u, target, sigma)
 
     def _joints(self, x0: Tensor) -> Tensor:
         return self.rows @ x0[:, :-TURN].unflatten(-1, (-1, 3))

@@ -16,6 +16,8 @@ MAX_COUNT = 64
 MAX_CROPS = 100
 MAX_STEPS = 250
 MAX_RHO = 50.0
+# Millimetres. Joints of other devices and rigs: chosen on validation recordings, as their devices gave them.
+ROOT_RHO = 8.0
 MAX_WEIGHT = 5.0
 MAX_FRAMES = 2000
 MAX_JERK = 1000.0
@@ -46,6 +48,7 @@ class Request:
     seed: int = 0
     steps: int = 10  # denoising steps
     rho: float = 1.0  # noise of what is observed, millimetres at the template's hand size
+    root_rho: float = 0.0  # further noise of given wrists and thumb's roots: devices and rigs disagree there
     joints: np.ndarray | None = None  # [21,3], NaN = unknown
     frames: np.ndarray | None = None  # [T,21,3] for a motion, NaN = unknown, in each frame as it may be
     jerk: float = 1.0  # of a motion: how much a point's acceleration changes, mm at hand size a frame cubed
@@ -73,6 +76,7 @@ class Request:
     sampler: str = "dpm"
     guidance: str = "preconditioned"
     condition_weight: float = 1.0  # classifier-free guidance: 1 takes the condition as it is, 0 ignores it
+    separate: bool = True  # take fingers out of each other and the palm, where what is given leaves it open
     fit: bool = False  # fit the skinned hand to every hypothesis: gives bone rotations
     diverse: bool = True  # keep the most different of more draws than asked for; of a picture all are kept
     preview: bool = False  # on_step gets the vertices of one hypothesis
@@ -130,6 +134,7 @@ def check(request: Request, vertex_count: int) -> None:
         (request.count, 1, MAX_COUNT, "number of hypotheses"),
         (request.steps, 1, MAX_STEPS, "number of steps"),
         (request.rho, 0, MAX_RHO, "observation noise (mm)"),
+        (request.root_rho, 0, MAX_RHO, "noise of the wrist and the thumb's root (mm)"),
         (request.condition_weight, 0, MAX_WEIGHT, "condition weight"),
         (request.seed, 0, 2**31 - 1, "seed"),
         (request.jerk, 1e-3, MAX_JERK, "jerk (mm a frame cubed)"),

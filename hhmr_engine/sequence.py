@@ -23,6 +23,7 @@ from .draws import draw_noise
 from .hand.frame import PalmFrame
 from .hand.template import UNIT
 from .model.conditions import Conditions
+from .observation import joint_noise
 from .request import Hypotheses, Request, RequestError, check
 from .selection import apart, expected_error, score
 from .tracking import COARSE, Track, chunks, coarse_weights, pose_jerk, track_joints
@@ -183,7 +184,8 @@ def _check_is_hand(engine: Engine, request: Request, flip: np.ndarray) -> None:
 
 def _track(engine: Engine, request: Request, frames: Tensor, report: Callable[[int], None]) -> Track:
     try:
-        return track_joints(engine.template, frames, request.rho, request.jerk, lambda: report(0))
+        noise = joint_noise(request.rho, request.root_rho)
+        return track_joints(engine.template, frames, noise, request.jerk, lambda: report(0))
     except ValueError as exc:
         hint = "Keep more of the hand, at least a part of the palm."
         raise RequestError("degenerate", f"This fixes no hand: {exc}", hint) from exc

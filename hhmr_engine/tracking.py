@@ -18,7 +18,7 @@ from .hand.frame import PalmFrame
 from .hand.rotation import procrustes, rotation_matrix
 from .hand.skeleton import PALM_JOINTS
 from .hand.template import UNIT, HandTemplate
-from .observation import REGRESSION_NOISE, PointOperator, frame_jacobian, node_prior
+from .observation import PointOperator, frame_jacobian, node_prior
 
 ALONE, TOGETHER = 8, 5  # rounds of Gauss-Newton: each frame by itself, then with its neighbours
 LINE = 1e-2  # spread of points below which they fix no rotation
@@ -65,9 +65,13 @@ def pose_jerk(track: Track) -> float:
 
 
 def track_joints(
-    template: HandTemplate, joints: Tensor, rho: float, jerk: float, on_round: Callable[[], None]
+    template: HandTemplate,
+    joints: Tensor,
+    noise: Tensor,
+    jerk: float,
+    on_round: Callable[[], None],
 ) -> Track:
-    """joints [T,21,3] in any place and of any size, NaN = unknown; rho: their noise in mm at hand scale.
+    """joints [T,21,3] in any place and of any size, NaN = unknown; noise [21] of each joint, UNIT.
 
     jerk: that of a point of the hand, millimetres at hand scale a frame cubed; on_round is called now and
     then. Raises ValueError when no frame has three joints that are not on one line.
@@ -79,8 +83,7 @@ def track_joints(
     seen = torch.tensor([_fixes(frame[mask]) for frame, mask in zip(joints, known, strict=True)])
     if not seen.any():
         raise ValueError("no frame has three joints that are not on one line.")
-    noise = max(rho * 1e-3 / UNIT, REGRESSION_NOISE)
-    sigma = torch.where(known, noise, torch.inf).to(joints)
+    sigma = torch.where(known, noise.to(joints), torch.inf)
     firm = torch.where(seen.to(sigma.device)[:, None], sigma, torch.inf)
     frame = _between(_start(operator, world, known), seen)
     for k in range(ALONE + TOGETHER):

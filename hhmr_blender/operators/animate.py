@@ -59,6 +59,7 @@ class HHMR_OT_complete_motion(Asking, bpy.types.Operator):
         chosen, found = context.scene.hhmr, moving.found
         asked = request(context, "motion", found.side)
         asked |= {"count": chosen.motion_count, "jerk": chosen.jerk, "fit": False}
+        asked |= {"root_rho": chosen.root_rho, "separate": False}
         target = Target("MOTION", Matrix.Translation(Vector(moving.origin.tolist())), ob.session_uid, ob.name)
         kept = np.flatnonzero(np.isfinite(found.joints).all(axis=1)).tolist()
         note = {"source": "motion", "armature": ob.name, "wrist": found.hand.bones[0], "kept": kept}

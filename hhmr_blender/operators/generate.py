@@ -64,6 +64,7 @@ def request(context: bpy.types.Context, task: str, side: str) -> dict[str, Any]:
         "steps": chosen.steps,
         "rho": chosen.rho,
         "method": chosen.method,
+        "separate": chosen.separate,
         "fit": chosen.fit,
     }
 

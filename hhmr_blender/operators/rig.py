@@ -62,7 +62,7 @@ class HHMR_OT_from_armature(Asking, bpy.types.Operator):
         # The new hand's origin is the wrist, so that it can be turned about it; numbers stay small, too.
         wrist = found.joints[0].copy()
         target = Target("FREE", Matrix.Translation(Vector(wrist.tolist())), ob.session_uid, ob.name)
-        asked = request(context, "inpaint", found.side)
+        asked = request(context, "inpaint", found.side) | {"root_rho": context.scene.hhmr.root_rho}
         kept = np.flatnonzero(np.isfinite(found.joints).all(axis=1)).tolist()
         if len(kept) == np.isfinite(posed_joints(ob, found.hand)).all(axis=1).sum():
             kept = []  # all that the rig has was given, to be made better: nothing of it is held

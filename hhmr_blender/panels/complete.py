@@ -74,7 +74,9 @@ class HHMR_PT_settings(Tab, bpy.types.Panel):
         if body is not None:
             body.prop(chosen, "steps")
             body.prop(chosen, "rho")
+            body.prop(chosen, "root_rho")
             body.prop(chosen, "method")
+            body.prop(chosen, "separate")
             body.prop(chosen, "fit")
 
 

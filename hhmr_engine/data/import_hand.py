@@ -9,12 +9,12 @@ import numpy as np
 
 from ..hand.build import build_template
 from ..hand.dof import DOFS
+from ..hand.kinematics import bone_directions, pose_skeleton
 from ..hand.mano import TIPS, VERTICES, mano_hand
 from ..hand.mano_file import read_mano
 from ..hand.skeleton import FINGER_BONES, TIP_JOINTS
 from ..hand.template import HandTemplate, load_template
 from .build_hand import HANDS, with_posed_basis
-from .kinematics import bone_directions, pose_skeleton
 
 DIRECTION_SIGMA = 0.02  # of a bone's direction
 NEUTRAL_SIGMA = np.radians(20)  # how far another rest pose may be from ours

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ..hand.dof import DOF_NAMES, LIMITS
+from ..hand.kinematics import DOF_BONE, MOVED_JOINTS, Skeleton, bone_directions, bone_ends, pose_skeleton
 from ..hand.rotation import rotation_matrix
 from ..hand.skeleton import PARENTS
 from ..hand.template import HandTemplate
-from .kinematics import DOF_BONE, MOVED_JOINTS, Skeleton, bone_directions, bone_ends, pose_skeleton
 
 JOINT_SIGMA = 0.001
 ROBUST = 0.006  # metres: a joint further off than this counts less and less (Cauchy)

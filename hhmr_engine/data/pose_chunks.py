@@ -10,9 +10,10 @@ from multiprocessing import get_context
 
 import numpy as np
 
+from ..hand.capsules import measure_proxies
 from ..hand.dof import LIMITS
 from ..hand.template import HandTemplate
-from .penetration import measure_proxies, part
+from .penetration import part
 from .retarget import Retargeted
 from .sampler import sample_angles
 from .splits import TRAIN

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ..hand import capsules, kinematics
+from ..hand.capsules import measure_proxies
 from ..hand.template import HandTemplate
-from . import adroit, joint_fit, kinematics, penetration, sampler, sources, splits
+from . import adroit, joint_fit, penetration, sampler, sources, splits
 from .joint_fit import AnglePrior, Calibration, Hands, angle_prior, calibrate, fit_hands, residuals
-from .penetration import measure_proxies, part
+from .penetration import part
 from .sampler import sample_angles
 from .sources import PoseSet, load_sources
 from .splits import TRAIN, split_groups
@@ -123,7 +125,7 @@ def _unmirror(
 def retargeting_key(template: HandTemplate, sets: list[PoseSet]) -> str:
     """Hash of everything a retargeting follows from, its code included."""
     digest = hashlib.sha256()
-    for module in (adroit, joint_fit, kinematics, penetration, sampler, sources, splits):
+    for module in (adroit, capsules, joint_fit, kinematics, penetration, sampler, sources, splits):
         digest.update(Path(str(module.__file__)).read_bytes())
     digest.update(Path(__file__).read_bytes())
     for array in (template.heads, template.tips, template.axes, template.vertices, template.weights):

@@ -9,11 +9,12 @@ from functools import lru_cache
 
 import numpy as np
 
+from ..hand.capsules import Contacts, Proxies, measure_proxies
 from ..hand.dof import DOF_NAMES, LIMITS
+from ..hand.kinematics import Skeleton, pose_skeleton
 from ..hand.skeleton import LONG_FINGERS
 from ..hand.template import HandTemplate, load_template
-from .kinematics import Skeleton, pose_skeleton
-from .penetration import Contacts, Proxies, measure_proxies, part, yielding
+from .penetration import part, yielding
 
 KINDS = {"gesture": 0.34, "single": 0.14, "pinch": 0.12, "grasp": 0.22, "relaxed": 0.1, "free": 0.08}
 
@@ -243,4 +244,5 @@ def _tip_pull(pair: Proxies, hands: Skeleton) -> Contacts:
     apart = points[0] - points[1]
     distance = np.sqrt(np.square(apart).sum(-1))
     gap = distance - pair.radius[[pair.first[0], pair.second[0]], 1].sum() - 0.0025
-    return Contacts(gap, apart / distance[..., None], points[0], points[1])
+    tip = np.ones_like(gap)
+    return Contacts(gap, apart / distance[..., None], points[0], points[1], tip, tip)

@@ -14,7 +14,11 @@ from ..request import Hypotheses, Request, RequestError
 from .testset import TestHands
 
 # What is compared, and how it is asked for. "fit" is the network with the skinned hand fitted to it.
-METHODS: dict[str, dict[str, Any]] = {"network": {}, "gaussian": {"method": "gaussian"}, "fit": {"fit": True}}
+METHODS: dict[str, dict[str, Any]] = {
+    "network": {},
+    "gaussian": {"method": "gaussian", "separate": False},
+    "fit": {"fit": True},
+}
 SEED = 7
 COUNT = 8
 

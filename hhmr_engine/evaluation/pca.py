@@ -22,9 +22,12 @@ class PcaSettings:
     components: int | None = None
     temperature: float = 1.0
     rho: float = 1.0  # millimetres: how far the given joints are believed
+    root: float = 0.0  # the same of the wrist and the thumb's root, beside it
 
     def __str__(self) -> str:
-        return f"{self.components or 'all'} components, temperature {self.temperature:g}, rho {self.rho:g}"
+        roots = f", roots' {self.root:g}" if self.root else ""
+        most = f"{self.components or 'all'} components, temperature {self.temperature:g}"
+        return f"{most}, rho {self.rho:g}{roots}"
 
 
 class TemperedPrior(GaussianPrior):

@@ -14,6 +14,8 @@ from torch import Tensor
 from ..hand.fit import levenberg_marquardt
 from ..hand.rotation import procrustes, rotation_matrix
 from ..hand.skeleton import PALM_JOINTS
+from ..hand.template import UNIT
+from ..observation import joint_noise
 from .hand_model2d import PosedJoints
 
 ROUNDS = 40
@@ -24,12 +26,13 @@ FREE_FRAME = 0.1  # a weak pull to the start, so that the system is never singul
 
 @dataclass(frozen=True)
 class KinematicSettings:
-    """sigma: millimetres, noise of the joints, against the prior's standard normal parameters."""
+    """Millimetres of noise, against the prior's standard normal parameters: of joints; of roots beside it."""
 
     sigma: float = 1.0
+    root: float = 0.0
 
     def __str__(self) -> str:
-        return f"joints' noise {self.sigma:g} mm"
+        return f"joints' noise {self.sigma:g} mm, roots' {self.root:g} beside it"
 
 
 class KinematicFit:
@@ -48,7 +51,7 @@ class KinematicFit:
         goal = torch.nan_to_num(goal)
         starts = [self._start(joints, seen) for joints, seen in zip(goal, known)]
         scale, turn, shift = (torch.stack(parts) for parts in zip(*starts))
-        weight = known * (1e3 / self.settings.sigma)
+        weight = known / (UNIT * joint_noise(self.settings.sigma, self.settings.root).double())
         packed = torch.cat(
             [goal.flatten(1), weight, scale[:, None], turn.flatten(1), shift], 1
         )  # what a hand's residuals need beside its parameters

@@ -39,6 +39,7 @@ WIDTHS: dict[str, tuple] = {
 # thumb's root moved to ours or as they were recorded.
 EXACT, CALIBRATED, RECORDED = "of the mesh", "with the calibration", "as recorded"
 BELIEVED = (0.5, 2.0, 4.0)  # millimetres, beside 1
+ROOTS = (4.0, 8.0, 12.0)  # the same of the wrist and the thumb's root, beside 0
 REFUSED = 20.0  # millimetres: what no answer costs
 NOT_LOOKED_AT = np.full(1, np.nan)  # self-intersection
 POSE_COMPONENTS = 30
@@ -48,12 +49,13 @@ BY_ERROR = "PA-MPVPE of the one answer, mm"
 
 @dataclass(frozen=True)
 class Believed:
-    """rho: millimetres, the noise that joints are said to have."""
+    """Millimetres of noise that joints are said to have; root: of wrist and thumb's root beside it."""
 
     rho: float = 1.0
+    root: float = 0.0
 
     def __str__(self) -> str:
-        return f"rho {self.rho:g}"
+        return f"rho {self.rho:g}, roots' {self.root:g}"
 
 
 @dataclass
@@ -112,7 +114,7 @@ class Contenders:
 
     def pca(self, settings: PcaSettings, count: int = COUNT, engine: Engine | None = None) -> Method:
         asker = Asker(pca_engine(engine or self.context.engine, settings), self.context.bar)
-        return drawn(asker, "gaussian", count, rho=settings.rho)
+        return drawn(asker, "gaussian", count, rho=settings.rho, root_rho=settings.root)
 
     @cached_property
     def pca_of_joints(self) -> Tuned[PcaSettings]:
@@ -168,20 +170,25 @@ class Contenders:
 
     def pca_of_skeletons(self, kind: str) -> Tuned[PcaSettings]:
         """For one answer to a whole skeleton: a temperature of 0 answers with the likeliest hand."""
-        start, knobs = PcaSettings(temperature=0.0), {"rho": BELIEVED, "components": (32, 64)}
+        knobs = {"root": ROOTS, "rho": BELIEVED, "components": (32, 64)}
+        start = PcaSettings(temperature=0.0)
         return self._on_skeletons("pca", kind, start, knobs, lambda s: self.pca(s, 1))
 
     def rho(self, kind: str) -> Tuned[Believed]:
         """How far the network is to believe such joints."""
-        return self._on_skeletons(
-            "rho", kind, Believed(), {"rho": BELIEVED}, lambda s: self.network(rho=s.rho)
-        )
+        knobs = {"root": ROOTS, "rho": BELIEVED}
+        return self._on_skeletons("rho", kind, Believed(), knobs, self.believing)
+
+    def believing(self, settings: Believed, engine: Engine | None = None) -> Method:
+        """The network's draws, joints believed so far."""
+        return self.network(engine=engine, rho=settings.rho, root_rho=settings.root)
 
     def kinematic(self, kind: str) -> Tuned[KinematicSettings]:
         def method(settings: KinematicSettings) -> Method:
             return fitted(self.asker, KinematicFit(self.model, settings))
 
-        return self._on_skeletons("ik", kind, KinematicSettings(), {"sigma": BELIEVED}, method)
+        knobs = {"root": ROOTS, "sigma": BELIEVED}
+        return self._on_skeletons("ik", kind, KinematicSettings(), knobs, method)
 
     def told_of(self, kind: str) -> list[str]:
         """How all that depends on where joints lie was tuned: sentences for a table's notes."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from ...hand.frame import palm_frame
 from ...hand.template import UNIT
 from ...request import MAX_COUNT, Hypotheses, Request
 from .. import metrics
-from ..asking import COUNT, SEED, Asker, millimetres
+from ..asking import COUNT, METHODS, SEED, Asker, millimetres
 from ..generation import APD_HANDS
 from ..pca import PcaSettings, pca_engine
 from ..testset import generator, in_palm_frame, only_held_out, stream_hands
@@ -34,6 +35,7 @@ HEAD = (
 HELD_OUT_SEED, TUNING_SEED = "hhmr-test-held-out-1", 1000
 TEMPERATURES = (0.3, 4.0)
 SHOWN, WORST = 16, 8
+NOT_SEPARATED = "network, fingers not separated"
 
 # So many hands, and a seed: vertices [n,V,3] in metres, any frame.
 Source = Callable[[int, int], np.ndarray]
@@ -65,7 +67,7 @@ def generation(context: Context) -> Table:
     held = stream_hands(arrays, only_held_out(context.recordings), count, HELD_OUT_SEED, mixture)
     reference = arrays.regressor @ held
     context.engine.network()
-    context.expect(3 * -(-count // COUNT))
+    context.expect(4 * -(-count // COUNT))
     asker = context.asker()
 
     def measure(source: Source) -> Made:
@@ -73,10 +75,10 @@ def generation(context: Context) -> Table:
         vertices = source(count, SEED)
         return _measure(context, vertices, time.perf_counter() - started, reference, contenders.reference)
 
-    of_network = measure(_asked(asker, "network"))
+    of_network, as_drawn = (measure(_asked(asker, "network", separate=s)) for s in (True, False))
     contenders.model  # noqa: B018 built before times are taken
     posed = _posed(context, contenders)
-    rows: dict[str, Made] = {"network": of_network}
+    rows: dict[str, Made] = {"network": of_network, NOT_SEPARATED: as_drawn}
     notes = []
     for name, at in (("PCA of hands' surfaces", _gaussian(context)), ("PCA of poses, skinned", posed)):
         rows[f"{name}, as it is"] = measure(at(1.0))
@@ -152,16 +154,16 @@ def _palm(context: Context, vertices: np.ndarray) -> np.ndarray:
     return palm_frame(tensors, tensors.regressor @ points).to_palm(points).numpy() * UNIT
 
 
-def _asked(asker: Asker, method: str) -> Source:
+def _asked(asker: Asker, method: str, **changes: Any) -> Source:
     return lambda count, seed: np.concatenate(
-        [found.vertices for found in _batches(asker, method, count, seed)]
+        [found.vertices for found in _batches(asker, count, seed, METHODS[method] | changes)]
     )
 
 
-def _batches(asker: Asker, method: str, count: int, seed: int) -> Iterator[Hypotheses]:
+def _batches(asker: Asker, count: int, seed: int, options: dict[str, Any]) -> Iterator[Hypotheses]:
     for k, start in enumerate(range(0, count, MAX_COUNT)):
         size = min(MAX_COUNT, count - start)
-        yield asker.ask(Request("generate", count=size, seed=seed + k, method=method))
+        yield asker.ask(Request("generate", count=size, seed=seed + k, **options))
 
 
 def _gaussian(context: Context) -> Callable[[float], Source]:

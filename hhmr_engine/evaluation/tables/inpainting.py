@@ -26,6 +26,7 @@ HEAD = (
     *("one draw, mm", "mean of 8, mm", "nearest training hand, mm", "s a hand"),
 )
 NETWORK, PCA, PLAIN = "network", "PCA", "PCA as it is"
+NOT_SEPARATED = "network, fingers not separated"
 LOOKED_UP, REGRESSED = "8 nearest training hands", "deterministic network"
 JOINTS_HIDDEN, JOINTS_SEED = 10, "hhmr-test-hidden-joints-1"
 CASES = 4  # shown, of either end
@@ -52,12 +53,13 @@ def inpainting(context: Context) -> Table:
         tuned = contenders.pca_of_meshes if of_mesh else contenders.pca_of_joints
         methods = {
             NETWORK: contenders.network(),
+            NOT_SEPARATED: contenders.network(separate=False),
             PCA: contenders.pca(tuned.best),
             PLAIN: contenders.pca(PcaSettings()),
             LOOKED_UP: contenders.nearest(),
             REGRESSED: contenders.deterministic(),
         }
-        context.expect(3 * len(condition.hands))
+        context.expect(4 * len(condition.hands))
         made = {
             name: complete(contenders.asker, method, condition.hands, condition.seen, contenders.reference)
             for name, method in methods.items()

@@ -51,9 +51,9 @@ def poses(context: Context) -> Table:
     joints = _evenly(context.poses.joints, context.size(MOST, 3)).astype(np.float64)
     contenders = Contenders(context)
     context.engine.network()
-    network = contenders.network(rho=contenders.rho(RECORDED).best.rho)
-    believed = contenders.pca_of_skeletons(RECORDED).best.rho
-    pca = contenders.pca(replace(contenders.pca_of_joints.best, rho=believed))
+    network = contenders.believing(contenders.rho(RECORDED).best)
+    believed = contenders.pca_of_skeletons(RECORDED).best
+    pca = contenders.pca(replace(contenders.pca_of_joints.best, rho=believed.rho, root=believed.root))
     methods = {"network": network, "PCA": pca, "8 nearest training hands": contenders.nearest()}
     context.expect(2 * len(joints))
     rows: list[tuple[str | float, ...]] = []

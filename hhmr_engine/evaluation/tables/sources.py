@@ -114,7 +114,7 @@ def _skeletons(
             each[:, row] = of_all.mean(), metrics.aligned_error(answer.vertices.mean(0), hands.vertices[row])
         return millimetres(each[0]), millimetres(each[1])
 
-    one, mean = errors(contenders.network(engine=engine, rho=contenders.rho(kind).best.rho))
+    one, mean = errors(contenders.believing(contenders.rho(kind).best, engine))
     pca = errors(contenders.pca(contenders.pca_of_skeletons(kind).best, 1))[0]
     return Skeletons(one, mean, pca, errors(contenders.inverse_kinematics(kind))[0])
 

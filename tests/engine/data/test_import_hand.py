@@ -12,9 +12,9 @@ from scipy.spatial.transform import Rotation
 
 from hhmr_engine.cli import main
 from hhmr_engine.data.import_hand import import_mano, neutral_angles
-from hhmr_engine.data.kinematics import bone_directions, pose_skeleton
 from hhmr_engine.engine import Engine, Request, RequestError
 from hhmr_engine.hand import dof
+from hhmr_engine.hand.kinematics import bone_directions, pose_skeleton
 from hhmr_engine.hand.mano import JOINT_OF_BONE, METACARPALS, TIPS, ManoModel
 from hhmr_engine.hand.mano_file import read_mano
 from hhmr_engine.hand.skeleton import JOINT_BONE, TIP_JOINTS

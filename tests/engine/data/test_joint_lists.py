@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from hhmr_engine.data.joint_lists import read_lists
-from hhmr_engine.data.kinematics import pose_skeleton
 from hhmr_engine.data.sampler import sample_angles
 from hhmr_engine.data.sources import PoseSet, load_sources
+from hhmr_engine.hand.kinematics import pose_skeleton
 from hhmr_engine.hand.template import load_template
 
 COUNT = 5

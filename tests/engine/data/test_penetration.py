@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from hhmr_engine.data.kinematics import pose_skeleton
-from hhmr_engine.data.penetration import MARGIN, find_contacts, measure_proxies, part
+from hhmr_engine.data.penetration import part
 from hhmr_engine.data.sampler import draw_angles
+from hhmr_engine.hand.capsules import MARGIN, axes, find_contacts, measure_proxies
 from hhmr_engine.hand.dof import DOF_NAMES, LIMITS
+from hhmr_engine.hand.kinematics import pose_skeleton
 from hhmr_engine.hand.template import HandTemplate, load_template
 
 
@@ -39,9 +40,9 @@ def test_the_rest_hand_is_clear(template: HandTemplate) -> None:
 def test_closed_fingers_open_until_clear(template: HandTemplate) -> None:
     proxies = measure_proxies(template)
     raw = draw_angles(300, np.random.default_rng(0))[0]
-    before = find_contacts(proxies, pose_skeleton(template, raw)).depth.max(1)
+    before = find_contacts(proxies, axes(proxies, pose_skeleton(template, raw))).depth.max(1)
     angles, clear = part(template, proxies, raw)
-    after = find_contacts(proxies, pose_skeleton(template, angles)).depth.max(1)
+    after = find_contacts(proxies, axes(proxies, pose_skeleton(template, angles))).depth.max(1)
     assert (before > MARGIN).mean() > 0.2  # there is something to do
     assert clear.mean() > 0.99
     assert after[clear].max() <= 0.0005
@@ -64,4 +65,4 @@ def test_another_hands_proportions_have_their_own_capsules(template: HandTemplat
     angles, clear = part(template, proxies, raw, lengths=lengths)
     hands = pose_skeleton(template, angles, lengths=lengths)
     assert clear.mean() > 0.97
-    assert find_contacts(proxies, hands).depth[clear].max() <= 0.0005
+    assert find_contacts(proxies, axes(proxies, hands)).depth[clear].max() <= 0.0005

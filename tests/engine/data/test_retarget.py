@@ -7,10 +7,10 @@ import pytest
 
 from hhmr_engine.data import joint_fit
 from hhmr_engine.data.joint_fit import AnglePrior, Hands, angle_prior, calibrate, fit_hands, residuals
-from hhmr_engine.data.kinematics import pose_skeleton
 from hhmr_engine.data.retarget import Retargeted, load_poses, retarget
 from hhmr_engine.data.sampler import sample_angles
 from hhmr_engine.data.sources import PoseSet, load_sources
+from hhmr_engine.hand.kinematics import pose_skeleton
 from hhmr_engine.hand.rotation import rotation_matrix
 from hhmr_engine.hand.template import HandTemplate, load_template
 

@@ -9,11 +9,11 @@ import pytest
 
 from hhmr_engine.cli import main
 from hhmr_engine.data import retarget
-from hhmr_engine.data.kinematics import pose_skeleton
 from hhmr_engine.data.sampler import sample_angles
 from hhmr_engine.data.sources import GAP, blocks, load_sources
 from hhmr_engine.data.splits import split_groups
 from hhmr_engine.data.user_poses import load_user_poses, read_poses
+from hhmr_engine.hand.kinematics import pose_skeleton
 from hhmr_engine.hand.rotation import rotation_matrix
 from hhmr_engine.hand.template import HandTemplate, load_template
 from tests.engine.data.written_bvh import ARCH, body_node, hand_node, write_bvh

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from hhmr_engine.data.kinematics import pose_skeleton
 from hhmr_engine.hand.dof import DOF_NAMES
+from hhmr_engine.hand.kinematics import pose_skeleton
 from hhmr_engine.hand.skeleton import FINGER_BONES
 from hhmr_engine.hand.template import HandTemplate
 

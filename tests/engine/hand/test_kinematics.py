@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from hhmr_engine.data.kinematics import DOF_BONE, MOVED_JOINTS, pose_skeleton
 from hhmr_engine.hand.dof import LIMITS, rotations
+from hhmr_engine.hand.kinematics import DOF_BONE, MOVED_JOINTS, pose_skeleton
 from hhmr_engine.hand.skinning import skin
 from hhmr_engine.hand.template import load_template
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..hand.dof import DOFS
-from ..hand.rotation import rotation_matrix
-from ..hand.skeleton import JOINT_BONE, PARENTS, TIP_BONES, TIP_JOINTS
-from ..hand.template import HandTemplate
+from .dof import DOFS
+from .rotation import rotation_matrix
+from .skeleton import JOINT_BONE, PARENTS, TIP_BONES, TIP_JOINTS
+from .template import HandTemplate
 
 # Bones whose parents are done, one step at a time: all fingers move at once.
 LEVELS = ((1, 4, 8, 12, 16), (2, 5, 9, 13, 17), (3, 6, 10, 14, 18), (7, 11, 15, 19))
