@@ -4,12 +4,12 @@ The network learns from hands that touch, and now and then a finger of a draw en
 between two capsules of the hand (hand/capsules.py) is linear in the vertices around it. So a gap that is too
 small is one more linear observation of the hand, "it is as wide as it has to be", and the posterior's
 covariance says which change explains it best: what is open gives way, and what is given no farther than its
-noise.
+noise. A linear change that is large stretches fingers of which nothing was given. There it only says where
+they go: their bones are turned to follow it, and the skin follows the bones.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,15 @@ from torch import Tensor
 
 from .diffusion.gaussian import GaussianPrior
 from .hand.capsules import Contacts, Proxies, find_contacts, measure_proxies
+from .hand.rotation import rotation_between
+from .hand.skeleton import FINGER_BONES, FINGER_JOINTS
 from .hand.template import UNIT, HandTemplate
 
 ROUNDS = 4
 NOISE = 1.35e-3 / UNIT  # how exactly a gap is met
+FIRM = 1.5  # how much more what is given counts than its noise says: first the rest gives way
+STRETCH = 0.05  # of a finger's bone: beyond it the finger is turned
+GIVEN = 3e-3 / UNIT  # what is less uncertain than this, and no knuckle, was given
 NEAR = 8e-3  # metres: the skin that says where the end of a capsule's axis is
 
 
@@ -45,18 +50,26 @@ class Separation:
             margin=there(proxies.margin / UNIT),
         )
         self.rows = there(axis_rows(template, proxies) @ template.decoder)  # [C,2,N]
+        self.bones = _Bones(template, device)
 
     def __call__(self, x: Tensor, prior: GaussianPrior, precision: Tensor) -> Tensor:
         """States [n,3N] or, with what else `prior` describes at their end, [n,3N+k].
 
         precision [R,R] or [n,R,R]: that of the evidence about each of them (gaussian.Evidence).
         """
-        gaps = _Gaps(self, prior, precision)
+        size = 3 * self.rows.shape[-1]
+        gaps, x = _Gaps(self, prior), x.clone()
+        precision = FIRM * precision.expand(len(x), -1, -1)
+        free = ~self.bones.given(prior, precision)
         for _ in range(ROUNDS):
             contacts = find_contacts(self.proxies, self._ends(x))
-            if not (contacts.depth > 0).any():
+            tight = (contacts.depth > 0).any(1)
+            if not tight.any():
                 break
-            x = x + gaps.widen(contacts) @ prior.scaled
+            some = Contacts(*(value[tight] for value in vars(contacts).values()))
+            nodes = x[tight, :size]
+            change = gaps.widen(some, precision[tight]) @ prior.scaled
+            x[tight, :size] = self.bones.follow(nodes, nodes + change[:, :size], free[tight])
         return x
 
     def depth(self, x: Tensor) -> Tensor:
@@ -68,40 +81,83 @@ class Separation:
         return torch.einsum("cen,bnk->bcek", self.rows, x[:, : 3 * nodes].unflatten(-1, (-1, 3)))
 
 
-@dataclass
+class _Bones:
+    """The five fingers' bones beyond the palm."""
+
+    def __init__(self, template: HandTemplate, device: str | torch.device) -> None:
+        def there(values: Any) -> Tensor:
+            return torch.as_tensor(np.asarray(values, np.float32), device=device)
+
+        bones = np.array([FINGER_BONES[finger][-3:] for finger in FINGER_JOINTS])  # [5,3]
+        skin = template.weights[template.nodes]
+        self.joints = there((template.regressor @ template.decoder)[list(FINGER_JOINTS.values())])  # [5,4,N]
+        self.skin = there(skin[:, bones].transpose(1, 2, 0))  # [5,3,N]
+        self.palm = there(1 - skin[:, bones.ravel()].sum(1))  # [N]
+
+    def given(self, prior: GaussianPrior, precision: Tensor) -> Tensor:
+        """[n,5] of which fingers something was observed: precision [n,R,R] leaves little of a joint open."""
+        modes = _modes(self.joints[:, 1:], prior)  # [5,3,3,R]
+        white = torch.linalg.solve_triangular(_factor(precision), modes.flatten(0, 2).mT, upper=False)
+        deviation = (white**2).sum(1).unflatten(-1, (5, 3, 3)).sum(-1).sqrt()
+        return (deviation < GIVEN).any(-1)
+
+    def follow(self, before: Tensor, after: Tensor, free: Tensor) -> Tensor:
+        """`after` [n,3N], but fingers that it stretches are those of `before`, turned bone by bone.
+
+        Of the free [n,5] ones alone.
+        """
+        x, goal = (nodes.unflatten(-1, (-1, 3)) for nodes in (before, after))
+        here, there = (torch.einsum("fkn,bnc->bfkc", self.joints, nodes) for nodes in (x, goal))
+        bones = here.diff(dim=2)
+        stretch = (there.diff(dim=2).norm(dim=-1) / bones.norm(dim=-1)).log().abs().amax(-1)
+        stretched = (free & (stretch > STRETCH))[..., None, None]  # [n,5,1,1]
+        result = self.palm[:, None] * goal
+        place = there[:, :, 0]  # of the next bone's head
+        for k in range(3):
+            own, aim = x[:, None] - here[:, :, k, None], goal[:, None] - place[:, :, None]
+            turn = rotation_between(own, aim, self.skin[:, k])
+            moved = torch.where(stretched, own @ turn.mT + place[:, :, None], goal[:, None])
+            result = result + (self.skin[:, k, :, None] * moved).sum(1)
+            place = place + (turn @ bones[:, :, k, :, None])[..., 0]
+        return result.flatten(1)
+
+
 class _Gaps:
-    """How the gaps of one request's hands depend on the prior's coefficients."""
+    """How the gaps of hands depend on a prior's coefficients."""
 
-    separation: Separation
-    prior: GaussianPrior
-    precision: Tensor
+    def __init__(self, separation: Separation, prior: GaussianPrior) -> None:
+        self.modes = _modes(separation.rows, prior)  # of both ends of every axis, [C,2,3,R]
+        self.proxies = separation.proxies
 
-    def __post_init__(self) -> None:
-        rows, scaled = self.separation.rows, self.prior.scaled
-        nodes = rows.shape[-1]
-        modes = scaled[:, : 3 * nodes].unflatten(-1, (nodes, 3))
-        self.modes = torch.einsum("cen,rnk->cekr", rows, modes)  # of both ends of every axis
-        one = torch.eye(self.prior.rank, dtype=scaled.dtype, device=scaled.device)
-        self.factor = torch.linalg.cholesky(one + self.precision)
-
-    def widen(self, contacts: Contacts) -> Tensor:
-        """The change [n,R] of coefficients that is likeliest to make room."""
-        proxies = self.separation.proxies
-        apart = self._at(proxies.second, contacts.along_second) - self._at(
-            proxies.first, contacts.along_first
-        )
+    def widen(self, contacts: Contacts, precision: Tensor) -> Tensor:
+        """The change [n,R] of coefficients that is likeliest to make room; precision [n,R,R]."""
+        first = self._at(self.proxies.first, contacts.along_first)
+        apart = self._at(self.proxies.second, contacts.along_second) - first
+        factor = _factor(precision)
         slope = (contacts.normal[:, :, None] @ apart)[:, :, 0]  # [n,P,R]
-        white = torch.linalg.solve_triangular(self.factor, slope.mT, upper=False)  # [n,R,P]
+        white = torch.linalg.solve_triangular(factor, slope.mT, upper=False)  # [n,R,P]
         tight = contacts.depth > 0
         white = white * tight[:, None]
         inner = white.mT @ white + NOISE**2 * torch.eye(white.shape[-1]).to(white)
         gain = torch.linalg.solve(inner, (contacts.depth * tight)[..., None])
-        return torch.linalg.solve_triangular(self.factor.mT, white @ gain, upper=True)[..., 0]
+        return torch.linalg.solve_triangular(factor.mT, white @ gain, upper=True)[..., 0]
 
     def _at(self, capsule: Tensor, along: Tensor) -> Tensor:
         """[n,P,3,R] of points on axes."""
         start, end = self.modes[capsule].unbind(1)
         return start + along[..., None, None] * (end - start)
+
+
+def _modes(rows: Tensor, prior: GaussianPrior) -> Tensor:
+    """What points rows [A,B,N] of the nodes do with the prior's coefficients: [A,B,3,R]."""
+    nodes = rows.shape[-1]
+    return torch.einsum("abn,rnk->abkr", rows, prior.scaled[:, : 3 * nodes].unflatten(-1, (nodes, 3)))
+
+
+def _factor(precision: Tensor) -> Tensor:
+    """Cholesky factor of the posterior precision [n,R,R] of evidence with this one."""
+    one = torch.eye(precision.shape[-1], dtype=precision.dtype, device=precision.device)
+    return torch.linalg.cholesky(one + precision)
 
 
 def axis_rows(template: HandTemplate, proxies: Proxies) -> np.ndarray:

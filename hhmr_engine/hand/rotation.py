@@ -58,11 +58,21 @@ def procrustes(
     w = (weights / weights.sum(-1, keepdim=True))[..., None]
     mu_s, mu_t = (w * source).sum(-2, keepdim=True), (w * target).sum(-2, keepdim=True)
     a, b = source - mu_s, target - mu_t
-    u, d, vt = torch.linalg.svd((w * b).transpose(-1, -2) @ a)
-    sign = torch.linalg.det(u @ vt).sign()
-    flip = torch.stack([torch.ones_like(sign), torch.ones_like(sign), sign], -1)
-    rotation = (u * flip[..., None, :]) @ vt
+    rotation, d = _kabsch(a, b, w)
     variance = (w * a * a).sum((-1, -2)).clamp_min(1e-20)
-    s = (d * flip).sum(-1) / variance if scale else torch.ones_like(variance)
+    s = d.sum(-1) / variance if scale else torch.ones_like(variance)
     t = mu_t[..., 0, :] - s[..., None] * (rotation @ mu_s.transpose(-1, -2))[..., 0]
     return s, rotation, t
+
+
+def rotation_between(source: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """The rotation R [...,3,3] about the origin with target ~ R source; shapes as in `procrustes`."""
+    return _kabsch(source, target, weights[..., None])[0]
+
+
+def _kabsch(source: Tensor, target: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """R [...,3,3] and the singular values [...,3], the last one below 0 where a reflection fits better."""
+    u, d, vt = torch.linalg.svd((weights * target).transpose(-1, -2) @ source)
+    sign = torch.linalg.det(u @ vt).sign()
+    flip = torch.stack([torch.ones_like(sign), torch.ones_like(sign), sign], -1)
+    return (u * flip[..., None, :]) @ vt, d * flip
