@@ -97,7 +97,7 @@ class Completions:
     source: np.ndarray  # [N] str
     visible: np.ndarray  # [N,...] distance from what was given, in place, mean over draws
     energy: np.ndarray  # energy score
-    one: np.ndarray  # error of a draw, mean over draws
+    one: np.ndarray  # error of a draw (metrics.of_a_draw)
     best: np.ndarray  # of the best draw
     middle: np.ndarray  # of the mean of all draws
     apd: np.ndarray  # average pairwise distance, wrists laid on each other; NaN for one answer
@@ -158,7 +158,7 @@ def _figures(own: np.ndarray, truth: np.ndarray, seen: np.ndarray, answer: Answe
     return (
         float(metrics.mean_point_error(own[:, seen], truth[seen]).mean()),
         float(metrics.energy_score(own[:, hidden], truth[hidden])),
-        float(errors.mean()),
+        metrics.of_a_draw(errors),
         float(errors.min()),
         float(middle),
         variety,

@@ -46,10 +46,10 @@ def noisy_joints(asker: Asker, hands: TestHands, method: str) -> Curve:
 def _errors(
     asker: Asker, hands: TestHands, seen: np.ndarray, method: str, rho: float = 1.0
 ) -> tuple[float, float]:
-    """First draw and mean of the draws against the true vertices, aligned."""
+    """Last draw and mean of the draws against the true vertices, aligned."""
     rows = []
     for i, found in asker.joints(hands, seen, method, rho=rho):
-        both = np.stack([found.vertices[0], found.vertices.mean(0)])
+        both = np.stack([found.vertices[-1], found.vertices.mean(0)])
         rows.append(millimetres(metrics.aligned_error(both, hands.vertices[i])))
     sample, mean = np.mean(rows, 0).tolist() if rows else (float("nan"), float("nan"))
     return sample, mean

@@ -50,6 +50,14 @@ def mean_point_error(predicted: NDArray, truth: NDArray) -> Array:
     return np.linalg.norm(_points(predicted) - _points(truth), axis=-1).mean(-1)
 
 
+def of_a_draw(errors: NDArray) -> float:
+    """What a draw costs on average: errors [n] in the order of the draws, but for the first one.
+
+    The engine's first draw starts without noise where something is known: it is the likeliest, and no sample.
+    """
+    return float(np.mean(errors[1:] if len(errors) > 1 else errors))
+
+
 def aligned_error(predicted: NDArray, truth: NDArray, scale: bool = True) -> Array:
     """`[...]`: the same after Procrustes alignment: PA-MPJPE on joints, PA-MPVPE on vertices."""
     return mean_point_error(procrustes_align(predicted, truth, scale), truth)

@@ -18,7 +18,7 @@ HIDDEN = ("middle", "ring", "pinky")
 class FullSkeleton:
     """Means over hands, mm. Errors are PA-MPVPE but for `joints`: distance from the given joints in place."""
 
-    sample: float  # first draw
+    sample: float  # a draw (metrics.of_a_draw)
     mean: float  # mean of eight draws
     first: float  # the one that scores best
     best: float  # the one that is best (an oracle)
@@ -48,7 +48,7 @@ def full_skeleton(asker: Asker, hands: TestHands, method: str) -> FullSkeleton:
         errors = millimetres(metrics.aligned_error(found.vertices, hands.vertices[i]))
         middle = millimetres(metrics.aligned_error(found.vertices.mean(0), hands.vertices[i]))
         joints = millimetres(metrics.mean_point_error(found.joints, hands.joints[i])).mean()
-        rows.append((errors[0], middle, errors[found.score.argmax()], errors.min(), joints))
+        rows.append((metrics.of_a_draw(errors), middle, errors[found.score.argmax()], errors.min(), joints))
     return FullSkeleton(*np.mean(np.array(rows, np.float64), 0).tolist())
 
 

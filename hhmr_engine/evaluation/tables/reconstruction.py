@@ -29,6 +29,7 @@ STEPS = (4, 25, 50)  # beside the usual 10, of which there are MANY draws
 BEST_OF = {8: 0.75, 16: 0.70, 32: 0.65}
 FULL, FINGERS, FLAT, PHOTO = "3D skeleton", "three fingers hidden", "2D skeleton", "photo and 2D skeleton"
 ONE, MEAN, FIRST = "one draw", "mean of 8", "first of 8 by score"
+LIKELIEST = "the draw without noise"
 REGRESSED = "deterministic network"
 
 
@@ -91,10 +92,12 @@ class Measured:
         return self.of.setdefault((what, steps), Errors())
 
     def add_draws(self, answer: Answer, truth: Truth, steps: str) -> None:
-        """One draw, mean and first of eight, and the best of as many as there are."""
+        """The likeliest and the next draw, mean and first of eight, and the best of as many as there are."""
         each = truth.errors(answer.vertices, answer.joints, f=False)
         few = slice(0, FEW)
-        self.at(ONE, steps).add(truth.errors(answer.vertices[:1], answer.joints[:1])[0], answer.seconds)
+        for what, draw, seconds in ((ONE, 1, answer.seconds), (LIKELIEST, 0, math.nan)):
+            own = truth.errors(answer.vertices[[draw]], answer.joints[[draw]])[0]
+            self.at(what, steps).add(own, seconds)
         vertices, joints = answer.vertices[few].mean(0), answer.joints[few].mean(0)
         if truth.in_camera:
             vertices, joints = average(answer.vertices[few], answer.joints[few])

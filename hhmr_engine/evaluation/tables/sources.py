@@ -111,7 +111,8 @@ def _skeletons(
         each = np.full((2, len(hands)), np.nan)
         for row, answer in method(told):
             of_all = metrics.aligned_error(answer.vertices, hands.vertices[row])
-            each[:, row] = of_all.mean(), metrics.aligned_error(answer.vertices.mean(0), hands.vertices[row])
+            of_mean = metrics.aligned_error(answer.vertices.mean(0), hands.vertices[row])
+            each[:, row] = metrics.of_a_draw(of_all), of_mean
         return millimetres(each[0]), millimetres(each[1])
 
     one, mean = errors(contenders.believing(contenders.rho(kind).best, engine))
