@@ -160,7 +160,13 @@ class HHMR_PG_settings(bpy.types.PropertyGroup):
         soft_max=16,
     )
     seed: IntProperty(
-        name="Seed", description="The same seed and settings give the same hands", default=0, min=0
+        name="Seed",
+        description=(
+            "The same seed and settings give the same hands. Another seed gives others, but for the likeliest "
+            "one, which is among all of them where something is kept"
+        ),
+        default=0,
+        min=0,
     )
     steps: IntProperty(
         name="Steps",
