@@ -162,8 +162,8 @@ class HHMR_PG_settings(bpy.types.PropertyGroup):
     seed: IntProperty(
         name="Seed",
         description=(
-            "The same seed and settings give the same hands. Another seed gives others, but for the likeliest "
-            "one, which is among all of them where something is kept"
+            "The same seed and settings give the same hands. Another seed gives others, but for the "
+            "likeliest one, which is among all of them where something is kept"
         ),
         default=0,
         min=0,
