@@ -2,8 +2,8 @@
 
 python -m benchmarks.compared --data ../shared/data --out runs/compared [NAME ...]
 
-A thousand steps of the global path, or 900 of the U-Net without one: about ten minutes each on a core; 2,400
-of the two that leave sources out. What is there already is left as it is.
+A thousand steps of the global path, or 900 of the U-Net without one: about ten minutes each on a core. What
+is there already is left as it is.
 """
 
 from __future__ import annotations
@@ -19,17 +19,11 @@ PATH = {"steps": 1000, "batch": 512, "rate": 1.5e-3}
 UNET = {"path": {"steps": 0}, "steps": 900}
 STREAM = {"recorded": 0.45, "crossed": 0.15}
 # fold_a and fold_b each never see half of the sources, so that every source has a network to be judged by.
-# They are trained longer, on the mixture and the noise that the weights that ship have ended with.
-FOLD = {"path": {**PATH, "steps": 2400}, "masks": {}, "machine": {"slices": 4}}
-MIXED = {"recorded": 0.35, "crossed": 0.35}
 COMPARED: dict[str, dict] = {
     "both": {},
     "deterministic": {"deterministic": True},
-    "fold_a": {**FOLD, "stream": {**MIXED, "left_out": ["handyjs", "dex"]}},
-    "fold_b": {
-        **FOLD,
-        "stream": {**MIXED, "left_out": ["godot", "glove", "leap_confidence2", "leap_finger_tap"]},
-    },
+    "fold_a": {"stream": {**STREAM, "left_out": ["handyjs", "dex"]}},
+    "fold_b": {"stream": {**STREAM, "left_out": ["godot", "glove", "leap_confidence2", "leap_finger_tap"]}},
     "sampler": {"recordings": False},
     "recordings": {"stream": {"recorded": 1.0, "crossed": 0.0}},
     "graph": {**UNET, "network": {"path": 0}},
@@ -45,7 +39,6 @@ def settings_of(name: str) -> TrainSettings:
         "optimiser": {"rate": 1.5e-3, "warmup": 150, "ema": 0.998},
         "views": {"share": 0.0, "pictures": 0.0},
         "stream": STREAM,
-        "masks": {"roots": 0.0},
     }
     return from_dict(TrainSettings, common | COMPARED[name])
 

@@ -20,8 +20,6 @@ __all__ = ["CHUNK", "SAMPLED", "HandStream", "StreamSettings"]
 
 FINGER_OF_BONE = [finger for finger, bones in enumerate((3, 4, 4, 4, 4)) for _ in range(bones)]
 PALM_LENGTHS = [1, 4, 8, 12, 16]  # the bones within the palm
-# How bones differ from device to device, as far as six of them tell: axes in radians, logarithm of lengths.
-DEVICE_AXES, DEVICE_LENGTHS, MOST_LENGTH = 0.032, 0.13, 0.4
 
 
 class HandStream:
@@ -92,7 +90,6 @@ class HandStream:
         """Poses [n,24] on random hands: vertices [n,V,3] in the palm frame. hand: whole or coarse.
 
         Half of the recorded poses, and a sixth of the others, have a recorded hand's proportions and axes.
-        Those of `settings.varied` hands are varied as those of one device differ from another's.
         """
         dice, count = generator or self.generator, len(angles)
         beta, lengths = self._shapes(count, dice)
@@ -105,12 +102,6 @@ class HandStream:
             theirs = self.lengths[owner] * (1 + 0.3 * (lengths - 1))
             lengths = torch.where(lent[:, None], theirs, lengths)
             offsets = self.offsets[owner] * lent[:, None, None]
-        if self.settings.varied:
-            varied = torch.rand(count, generator=dice, device=self.device) < self.settings.varied
-            change = torch.randn(count, 20, 4, generator=dice, device=self.device) * varied[:, None, None]
-            change[:, 0] = 0  # the wrist turns and sizes the whole hand
-            offsets = DEVICE_AXES * change[..., :3] + (0 if offsets is None else offsets)
-            lengths = lengths * (DEVICE_LENGTHS * change[..., 3]).clamp(-MOST_LENGTH, MOST_LENGTH).exp()
         vertices, _ = skin(hand, dof.rotations(hand, angles, offsets), beta, lengths)
         return palm_frame(self.tensors, hand.regressor @ vertices).to_palm(vertices)
 

@@ -31,7 +31,6 @@ class StreamSettings:
     jitter: float = 3.0  # degrees
     pool: int = 40000  # poses kept; a chunk of new ones replaces the oldest
     refresh: float = 0.2  # new poses per hand handed out
-    varied: float = 0.0  # share of hands whose bones are varied as those of devices differ (hands.py)
     left_out: tuple[str, ...] = ()  # sources that are not trained on, to be judged by
     weights: dict[str, float] = field(default_factory=dict)  # of sources by name; 1 where nothing is said
 
@@ -40,8 +39,6 @@ class StreamSettings:
             raise ValueError(f"stream.pool must be at least {2 * CHUNK}, not {self.pool}.")
         if min(self.recorded, self.crossed) < 0 or self.recorded + self.crossed > 1:
             raise ValueError("stream.recorded and stream.crossed must be shares, together no more than 1.")
-        if not 0 <= self.varied <= 1:
-            raise ValueError("stream.varied must be a share, from 0 to 1.")
         if any(weight < 0 for weight in self.weights.values()):
             raise ValueError("stream.weights must not be below 0.")
 

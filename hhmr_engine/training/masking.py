@@ -12,10 +12,7 @@ from ..diffusion.gaussian import Evidence, GaussianPrior
 from ..hand.skeleton import FINGER_BONES, FINGER_JOINTS, FINGERS
 from ..hand.template import UNIT, HandTemplate
 from ..model.conditions import Conditions
-from ..observation import REGRESSION_NOISE, ROOTS, PointOperator, covered_joints, frame_jacobian
-
-# Millimetres, log-uniform: how far devices and rigs have the wrist and the thumb's root from where we do.
-ELSEWHERE = (2.0, 16.0)
+from ..observation import REGRESSION_NOISE, PointOperator, covered_joints, frame_jacobian
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,6 @@ class MaskSettings:
     joint: float = 0.12  # share of samples whose joints are masked one by one, half of them each
     noisy: float = 0.5  # share of samples with joint noise
     noise: tuple[float, float] = (0.5, 20.0)  # its size, log-uniform
-    roots: float = 0.3  # share of samples whose wrist and thumb's root have a noise of their own beside it
     frame: float = 1.5  # degrees and millimetres by which the observed frame is off
 
 
@@ -76,11 +72,10 @@ class Masker:
         seen = torch.where(mesh[:, None], seen & covered_joints(self.template, skin), seen)
         seen = seen & ~nothing[:, None]
         sigma = torch.where(mesh, sigma.clamp_max(2e-3 / UNIT), sigma)
-        of_joints = self._of_joints(sigma, chance(s.roots) & ~mesh, generator)
-        size = torch.where(mesh[:, None], 0 * of_joints, of_joints)[..., None]
+        size = torch.where(mesh, 0 * sigma, sigma)[:, None, None]
         noise = torch.randn(batch, 21, 3, generator=generator, device=device) * size
         joints, nodes = self._moved(joints + noise, nodes, generator)
-        joint_sigma = torch.where(seen, of_joints.clamp_min(REGRESSION_NOISE), torch.inf)
+        joint_sigma = torch.where(seen, sigma.clamp_min(REGRESSION_NOISE)[:, None], torch.inf)
         node_sigma = torch.where(kept, sigma.clamp_min(REGRESSION_NOISE)[:, None], torch.inf)
         # A kept mesh speaks for its joints: they are tokens for the network, but no evidence of their own.
         told = torch.where(mesh[:, None], torch.inf, joint_sigma)
@@ -91,15 +86,9 @@ class Masker:
         return Conditions(joints=joints, joint_sigma=joint_sigma, kept=kept), evidence
 
     def _noise(self, batch: int, generator: torch.Generator) -> Tensor:
-        noisy = torch.rand(batch, generator=generator, device=generator.device) < self.settings.noisy
-        return torch.where(noisy, _log_uniform(batch, self.settings.noise, generator), 0.0)
-
-    def _of_joints(self, sigma: Tensor, chosen: Tensor, generator: torch.Generator) -> Tensor:
-        """[B,21] noise of every joint: sigma [B], and more at the ROOTS of the chosen [B]."""
-        more = _log_uniform(len(sigma), ELSEWHERE, generator) * chosen
-        own = torch.zeros(21, device=sigma.device)
-        own[list(ROOTS)] = 1
-        return torch.hypot(sigma[:, None].expand(-1, 21), more[:, None] * own)
+        low, high = (math.log(v * 1e-3 / UNIT) for v in self.settings.noise)
+        size, noisy = torch.rand(2, batch, generator=generator, device=generator.device)
+        return torch.where(noisy < self.settings.noisy, torch.exp(low + (high - low) * size), 0.0)
 
     def _seen_joints(self, hidden: Tensor, single: Tensor, generator: torch.Generator) -> Tensor:
         count, device = len(hidden), hidden.device
@@ -123,9 +112,3 @@ class Masker:
         size = self.settings.frame * torch.rand(count, 1, generator=generator, device=device)
         off = torch.randn(count, 7, generator=generator, device=device) * self.frame_unit * size
         return tuple(p + (frame_jacobian(p) @ off[:, None, :, None])[..., 0] for p in (joints, nodes))  # type: ignore
-
-
-def _log_uniform(batch: int, millimetres: tuple[float, float], generator: torch.Generator) -> Tensor:
-    """[B] in the palm frame's UNIT."""
-    low, high = (math.log(v * 1e-3 / UNIT) for v in millimetres)
-    return torch.exp(low + (high - low) * torch.rand(batch, generator=generator, device=generator.device))

@@ -17,11 +17,11 @@ from hhmr_engine.hand.skeleton import FINGER_BONES, FINGER_JOINTS
 from hhmr_engine.hand.skinning import skin
 from hhmr_engine.hand.template import UNIT, HandTemplate, load_template
 from hhmr_engine.model.conditions import Conditions
-from hhmr_engine.observation import ROOTS, covered_joints, node_prior
+from hhmr_engine.observation import covered_joints, node_prior
 from hhmr_engine.training.masking import Masker, MaskSettings
 from tests.engine.small_network import small_network
 
-EVERYTHING = MaskSettings(unconditional=0, mesh=0, finger=0, joint=0, noisy=0, roots=0, frame=0)
+EVERYTHING = MaskSettings(unconditional=0, mesh=0, finger=0, joint=0, noisy=0, frame=0)
 ALL_KINDS = MaskSettings(unconditional=0.1, mesh=0.4, finger=0.5, joint=0.3)
 COUNT = 24
 
@@ -108,28 +108,6 @@ def test_noise_has_the_size_that_is_told(template: HandTemplate, hands: Tensor) 
     sigma = told.joint_sigma[:, :1, None]
     assert 0.9e-3 < float(sigma.min()) * UNIT < 1.1e-3 and 9e-3 < float(sigma.max()) * UNIT < 10.1e-3
     assert abs(float(((told.joints - joints) / sigma).std()) - 1) < 0.02
-
-
-def test_roots_may_be_elsewhere(template: HandTemplate, hands: Tensor) -> None:
-    """The wrist and the thumb's root of some samples, and no other joint; a kept mesh has its own."""
-    settings = replace(EVERYTHING, mesh=0.25, roots=0.5)
-    many = hands[:1].expand(2000, -1, -1)
-    masker = Masker(template, node_prior(template), settings)
-    joints = template.regressor @ many
-    told, evidence = masker.tell(joints, many[:, template.nodes], torch.Generator().manual_seed(0))
-    roots = list(ROOTS)
-    sigma = 1e3 * UNIT * told.joint_sigma
-    moved, mesh = sigma[:, 0] > 1, told.kept.any(1)
-    assert abs(float(moved[~mesh].float().mean()) - 0.5) < 0.04 and not moved[mesh].any()
-    assert torch.equal(sigma[:, 0], sigma[:, 1]) and 2 <= sigma[moved, 0].min() and sigma.max() <= 16
-    others = [joint for joint in range(21) if joint not in ROOTS]
-    assert torch.equal(told.joints[:, others], joints[:, others])
-    off = (told.joints - joints)[moved][:, roots] / told.joint_sigma[moved][:, roots, None]
-    assert abs(float(off.std()) - 1) < 0.04
-    assert torch.equal(told.joints[~moved], joints[~moved])
-    # What is told with less trust says less.
-    one, other = evidence.precision[moved][0], evidence.precision[~moved & ~mesh][0]
-    assert float(torch.linalg.eigvalsh(other - one).min()) > -1e-3 * float(other.diagonal().max())
 
 
 def test_a_kept_mesh_loses_whole_fingers(template: HandTemplate, hands: Tensor) -> None:
