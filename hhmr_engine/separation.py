@@ -35,7 +35,9 @@ class Separation:
 
     def __init__(self, template: HandTemplate, device: str | torch.device = "cpu") -> None:
         """template as arrays."""
-        proxies = measure_proxies(template)
+        # A finger that closes on itself is no business of the others: only its joints could open it, and a
+        # change of the skin lengthens it instead.
+        proxies = measure_proxies(template).between_fingers()
 
         def there(values: Any) -> Tensor:
             kind = torch.float32 if values.dtype.kind == "f" else torch.int64

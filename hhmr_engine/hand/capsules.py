@@ -49,6 +49,12 @@ class Proxies:
         names = ("ends", "radius", "margin")
         return replace(self, **{name: getattr(self, name).astype(kind) for name in names})
 
+    def between_fingers(self) -> Proxies:
+        """Without the pairs of one finger that closes on itself."""
+        pairs = zip(self.bone[self.first], self.bone[self.second], strict=True)
+        keep = np.array([(a, b) not in SAME_FINGER for a, b in pairs])
+        return replace(self, **{name: getattr(self, name)[keep] for name in ("first", "second", "margin")})
+
 
 @dataclass(frozen=True)
 class Contacts:
