@@ -76,7 +76,7 @@ class Engine:
         self.template = self.arrays.torch(self.device)
         self.prior = node_prior(self.template)
         self.intersection = SelfIntersection(self.arrays.faces, self.arrays.weights, np.array(PARENTS))
-        self.separation = Separation(self.arrays, self.device)
+        self.separation = Separation(self.arrays, self.intersection, self.device)
         beside = self.weights.with_name(TRUNK)
         self.trunk_file = trunk or (beside if beside.is_file() else None)
         self._trunk: Trunk | None = None

@@ -5,7 +5,8 @@ between two capsules of the hand (hand/capsules.py) is linear in the vertices ar
 small is one more linear observation of the hand, "it is as wide as it has to be", and the posterior's
 covariance says which change explains it best: what is open gives way, and what is given no farther than its
 noise. A linear change that is large stretches fingers of which nothing was given. There it only says where
-they go: their bones are turned to follow it, and the skin follows the bones.
+they go: their bones are turned to follow it, and the skin follows the bones. A hand whose skin does not cross
+itself is left as it is, however near its fingers lie.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from torch import Tensor
 
 from .diffusion.gaussian import GaussianPrior
 from .hand.capsules import Contacts, Proxies, find_contacts, measure_proxies
+from .hand.intersection import SelfIntersection
 from .hand.rotation import rotation_between
 from .hand.skeleton import FINGER_BONES, FINGER_JOINTS
 from .hand.template import UNIT, HandTemplate
 
 ROUNDS = 4
 NOISE = 1.35e-3 / UNIT  # how exactly a gap is met
-FIRM = 1.5  # how much more what is given counts than its noise says: first the rest gives way
+FIRM = 3.0  # how much more what is given counts than its noise says: first the rest gives way
 STRETCH = 0.05  # of a finger's bone: beyond it the finger is turned
 GIVEN = 3e-3 / UNIT  # what is less uncertain than this, and no knuckle, was given
 NEAR = 8e-3  # metres: the skin that says where the end of a capsule's axis is
@@ -33,8 +35,10 @@ NEAR = 8e-3  # metres: the skin that says where the end of a capsule's axis is
 class Separation:
     """Moves fingers out of each other and out of the palm."""
 
-    def __init__(self, template: HandTemplate, device: str | torch.device = "cpu") -> None:
-        """template as arrays."""
+    def __init__(
+        self, template: HandTemplate, intersection: SelfIntersection, device: str | torch.device = "cpu"
+    ) -> None:
+        """template as arrays, intersection of its mesh."""
         # A finger that closes on itself is no business of the others: only its joints could open it, and a
         # change of the skin lengthens it instead.
         proxies = measure_proxies(template).between_fingers()
@@ -52,6 +56,7 @@ class Separation:
             margin=there(proxies.margin / UNIT),
         )
         self.rows = there(axis_rows(template, proxies) @ template.decoder)  # [C,2,N]
+        self.decoder, self.intersection = there(template.decoder), intersection
         self.bones = _Bones(template, device)
 
     def __call__(self, x: Tensor, prior: GaussianPrior, precision: Tensor) -> Tensor:
@@ -63,20 +68,27 @@ class Separation:
         gaps, x = _Gaps(self, prior), x.clone()
         precision = FIRM * precision.expand(len(x), -1, -1)
         free = ~self.bones.given(prior, precision)
+        left = torch.arange(len(x), device=x.device)
         for _ in range(ROUNDS):
-            contacts = find_contacts(self.proxies, self._ends(x))
-            tight = (contacts.depth > 0).any(1)
-            if not tight.any():
+            left = left[(self.depth(x[left]) > 0).any(1)]
+            left = left[self._crosses(x[left, :size])]
+            if not len(left):
                 break
-            some = Contacts(*(value[tight] for value in vars(contacts).values()))
-            nodes = x[tight, :size]
-            change = gaps.widen(some, precision[tight]) @ prior.scaled
-            x[tight, :size] = self.bones.follow(nodes, nodes + change[:, :size], free[tight])
+            nodes = x[left, :size]
+            contacts = find_contacts(self.proxies, self._ends(nodes))
+            change = gaps.widen(contacts, precision[left]) @ prior.scaled
+            x[left, :size] = self.bones.follow(nodes, nodes + change[:, :size], free[left])
         return x
 
     def depth(self, x: Tensor) -> Tensor:
         """[n,P] by how much gaps of states are too small, UNIT; below 0 they are not."""
         return find_contacts(self.proxies, self._ends(x)).depth
+
+    def _crosses(self, x: Tensor) -> Tensor:
+        """[n] bool: whether the skin of states [n,3N] passes through itself (hand/intersection.py)."""
+        vertices = self.decoder @ x.unflatten(-1, (-1, 3)) * UNIT
+        crossing = self.intersection.percentage(vertices.cpu().numpy()) > 0
+        return torch.from_numpy(crossing).to(x.device)
 
     def _ends(self, x: Tensor) -> Tensor:
         nodes = self.rows.shape[-1]
