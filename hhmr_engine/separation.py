@@ -11,6 +11,7 @@ itself is left as it is, however near its fingers lie.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,11 @@ from .diffusion.gaussian import GaussianPrior
 from .hand.capsules import Contacts, Proxies, find_contacts, measure_proxies
 from .hand.intersection import SelfIntersection
 from .hand.rotation import rotation_between
-from .hand.skeleton import FINGER_BONES, FINGER_JOINTS
+from .hand.skeleton import FINGER_BONES, FINGER_JOINTS, PARENTS
 from .hand.template import UNIT, HandTemplate
 
-ROUNDS = 4
+ROUNDS = 6
+WIDER = 0.5e-3 / UNIT  # how much wider a gap has to be with each round after which skin still crosses there
 NOISE = 1.35e-3 / UNIT  # how exactly a gap is met
 FIRM = 3.0  # how much more what is given counts than its noise says: first the rest gives way
 STRETCH = 0.05  # of a finger's bone: beyond it the finger is turned
@@ -68,14 +70,15 @@ class Separation:
         gaps, x = _Gaps(self, prior), x.clone()
         precision = FIRM * precision.expand(len(x), -1, -1)
         free = ~self.bones.given(prior, precision)
-        left = torch.arange(len(x), device=x.device)
-        for _ in range(ROUNDS):
-            left = left[(self.depth(x[left]) > 0).any(1)]
-            left = left[self._crosses(x[left, :size])]
+        left = (self.depth(x) > 0).any(1).nonzero()[:, 0]  # skin that crosses elsewhere can't be parted here
+        for done in range(ROUNDS):
+            through = self._through(x[left, :size])
+            left, through = left[through.any(1)], through[through.any(1)]
             if not len(left):
                 break
             nodes = x[left, :size]
             contacts = find_contacts(self.proxies, self._ends(nodes))
+            contacts = replace(contacts, depth=contacts.depth + done * WIDER * through)
             change = gaps.widen(contacts, precision[left]) @ prior.scaled
             x[left, :size] = self.bones.follow(nodes, nodes + change[:, :size], free[left])
         return x
@@ -84,11 +87,14 @@ class Separation:
         """[n,P] by how much gaps of states are too small, UNIT; below 0 they are not."""
         return find_contacts(self.proxies, self._ends(x)).depth
 
-    def _crosses(self, x: Tensor) -> Tensor:
-        """[n] bool: whether the skin of states [n,3N] passes through itself (hand/intersection.py)."""
-        vertices = self.decoder @ x.unflatten(-1, (-1, 3)) * UNIT
-        crossing = self.intersection.percentage(vertices.cpu().numpy()) > 0
-        return torch.from_numpy(crossing).to(x.device)
+    def _through(self, x: Tensor) -> Tensor:
+        """[n,P] bool: whether the skin of the two bones of a pair passes through each other."""
+        vertices = (self.decoder @ x.unflatten(-1, (-1, 3)) * UNIT).cpu().numpy()
+        hand, one, other = torch.from_numpy(self.intersection.penetrating_pairs(vertices)).to(x.device).T
+        bones = len(PARENTS)
+        through = torch.zeros(len(x), bones, bones, dtype=torch.bool, device=x.device)
+        through[hand, one, other] = through[hand, other, one] = True
+        return through[:, self.proxies.bone[self.proxies.first], self.proxies.bone[self.proxies.second]]
 
     def _ends(self, x: Tensor) -> Tensor:
         nodes = self.rows.shape[-1]
