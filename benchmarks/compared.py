@@ -3,7 +3,8 @@
 python -m benchmarks.compared --data ../shared/data --out runs/compared [NAME ...]
 
 A thousand steps of the global path, or 900 of the U-Net without one: about ten minutes each on a core. What
-is there already is left as it is.
+is there already is left as it is. Sources that are left out have no part in the hand's posed-shape basis
+either: that hand lies beside the weights.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from hhmr_engine.data.build_hand import with_posed_basis
+from hhmr_engine.hand.template import load_template
 from hhmr_engine.training.settings import TrainSettings, from_dict
-from hhmr_engine.training.sources import Sources
+from hhmr_engine.training.sources import Sources, data_cache
+from hhmr_engine.training.state import WEIGHTS
 from hhmr_engine.training.train import train
 
 PATH = {"steps": 1000, "batch": 512, "rate": 1.5e-3}
@@ -43,6 +47,15 @@ def settings_of(name: str) -> TrainSettings:
     return from_dict(TrainSettings, common | COMPARED[name])
 
 
+def hand_without(left_out: tuple[str, ...], data: Path, folder: Path) -> Path:
+    """The hand that ships, its posed-shape basis without these sources; beside the weights to come."""
+    path = (folder / WEIGHTS).with_suffix(".npz")
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with_posed_basis(load_template(), data, left_out=left_out, cache=data_cache()).save(path)
+    return path
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(COMPARED)}; default all")
@@ -54,8 +67,11 @@ def main() -> None:
     if unknown:
         parser.error(f"there is no {', '.join(sorted(unknown))}; known are {', '.join(COMPARED)}.")
     for name in arguments.names or COMPARED:
-        folder = arguments.out / name
-        print(train(settings_of(name), folder, Sources(arguments.data), arguments.device, go_on=True))
+        folder, settings = arguments.out / name, settings_of(name)
+        left_out = settings.stream.left_out
+        hand = hand_without(left_out, arguments.data, folder) if left_out else None
+        sources = Sources(arguments.data)
+        print(train(settings, folder, sources, arguments.device, go_on=True, template=hand))
 
 
 if __name__ == "__main__":

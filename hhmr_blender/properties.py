@@ -189,7 +189,7 @@ class HHMR_PG_settings(bpy.types.PropertyGroup):
         precision=1,
     )
     root_rho: FloatProperty(
-        name="Root Noise (mm)",
+        name="Roots (mm)",
         description=(
             "How much farther the wrist and the thumb's root of an armature may lie from ours, in "
             "millimetres at the size of a hand: rigs have them in other places"

@@ -21,10 +21,20 @@ HANDS = 12000
 SEED = 11
 
 
-def with_posed_basis(template: HandTemplate, data: Path | None, hands: int = HANDS) -> HandTemplate:
-    """`template` with the posed-shape basis of sampled and, given `data`, recorded poses (training split)."""
-    recordings = [] if data is None else load_poses(template, data)
-    stream = HandStream(template, recordings, StreamSettings(refresh=1.0), SEED)
+def with_posed_basis(
+    template: HandTemplate,
+    data: Path | None,
+    hands: int = HANDS,
+    left_out: tuple[str, ...] = (),
+    cache: Path | None = None,
+) -> HandTemplate:
+    """`template` with the posed-shape basis of sampled and, given `data`, recorded poses (training split).
+
+    Sources that are left out have no part in it; `cache` as for load_poses.
+    """
+    recordings = [] if data is None else load_poses(template, data, cache)
+    settings = StreamSettings(refresh=1.0, left_out=left_out)
+    stream = HandStream(template, recordings, settings, SEED)
     return fit_basis(template, np.concatenate([stream.next(500).numpy() for _ in range(hands // 500)]))
 
 

@@ -1,8 +1,8 @@
 """Every source of recordings judged by weights that never saw it: skeleton to mesh, and three hidden fingers.
 
 Weights given with --compare judge the sources that their own training's settings say were left out, and no
-others. Where there are none for a source its rows are of the weights that are measured, which have seen its
-training frames, and nothing is asked of them.
+others; the Gaussian beside them is that of their own hand. Where there are none for a source its rows are of
+the weights that are measured, which have seen its training frames, and nothing is asked of them.
 """
 
 from __future__ import annotations
@@ -68,8 +68,9 @@ def sources(context: Context) -> Table:
     notes = [
         "mm. The truth is our fitted mesh. As recorded: the joints that the device gave, where it has them;"
         " with its calibration: the same, wrist and thumb's root moved to where our hand has them.",
-        "The PCA priors and that of the kinematics have seen training frames of every source: sources are"
-        " left out for the network alone.",
+        "Of a source that was left out, PCA is the Gaussian of its judge's own hand, which has not seen it"
+        " either where benchmarks/compared.py trained the judge. Every setting was tuned on validation frames"
+        " of all sources, and the prior poses of the kinematics are training frames of all of them.",
         *(note for kind in (RECORDED, CALIBRATED) for note in contenders.told_of(kind)),
         of_joints,
     ]
@@ -97,7 +98,11 @@ def _judge(context: Context, contenders: Contenders, recording: Retargeted, coun
     hidden = {
         NETWORK: complete(asker, contenders.network(engine=engine), hands, seen, contenders.reference),
         PCA: complete(
-            asker, contenders.pca(contenders.pca_of_joints.best), hands, seen, contenders.reference
+            asker,
+            contenders.pca(contenders.pca_of_joints.best, engine=engine),
+            hands,
+            seen,
+            contenders.reference,
         ),
     }
     return Judged(recording.name, engine is not None, recorded, ours, hidden)
@@ -116,7 +121,7 @@ def _skeletons(
         return millimetres(each[0]), millimetres(each[1])
 
     one, mean = errors(contenders.believing(contenders.rho(kind).best, engine))
-    pca = errors(contenders.pca(contenders.pca_of_skeletons(kind).best, 1))[0]
+    pca = errors(contenders.pca(contenders.pca_of_skeletons(kind).best, 1, engine))[0]
     return Skeletons(one, mean, pca, errors(contenders.inverse_kinematics(kind))[0])
 
 

@@ -87,13 +87,18 @@ class Context:
             raise InputError(f"There are no recordings to measure on: {exc}") from exc
 
     def other(self, name: str) -> Engine | None:
-        """The engine with the weights of `--compare name=FILE`; None when they were not given."""
+        """The engine with the weights of `--compare name=FILE`; None when they were not given.
+
+        With the hand that they were trained on, where that lies beside them: FILE with .npz at its end.
+        """
         if name not in self.others:
             return None
         if name not in self._engines:
             path, own = self.others[name], self.engine
             trunk = None if path.with_name(TRUNK).is_file() else own.trunk_file
-            engine = Engine(str(own.device), path, template=own.template_file, trunk=trunk)
+            beside = path.with_suffix(".npz")
+            hand = beside if beside.is_file() else own.template_file
+            engine = Engine(str(own.device), path, template=hand, trunk=trunk)
             if len(engine.arrays.vertices) != len(self.engine.arrays.vertices):
                 raise InputError(f"{self.others[name]} (--compare {name}) is for another hand: leave it out.")
             self._engines[name] = engine

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tqdm import tqdm
 
 from hhmr_engine.engine import Engine
+from hhmr_engine.evaluation.pca import PcaSettings, pca_engine
 from hhmr_engine.evaluation.tables.catalogue import POSES, TABLES
 from hhmr_engine.evaluation.tables.table import Check, Context, Table, as_markdown, at_least, at_most
 from hhmr_engine.evaluation.tables.weights import left_out, parameters
@@ -50,6 +53,20 @@ def test_a_source_is_judged_only_by_weights_that_left_it_out(engine: Engine, tmp
     made = context(engine, fold_a=fold, fold_b=seen)  # whatever it is called: its header decides
     assert set(made.judges) == {"dex", "glove"} and made.judges["dex"].weights == fold
     assert context(engine, both=seen).judges == {}
+
+
+def test_other_weights_come_with_the_hand_beside_them(engine: Engine, tmp_path: Path) -> None:
+    """A source is judged by a network and a Gaussian that both never saw it."""
+    hand = load_template()
+    hand = replace(hand, basis_variance=1.5 * hand.basis_variance)
+    path = tmp_path / "fold.safetensors"
+    hand.save(path.with_suffix(".npz"))
+    save_network(path, small_network(), load_template(path.with_suffix(".npz")), shift=3.0)
+    other = context(engine, fold=path).other("fold")
+    assert other is not None
+    other.network()  # which would refuse another hand's weights
+    ratio = pca_engine(other, PcaSettings()).prior.variance / pca_engine(engine, PcaSettings()).prior.variance
+    torch.testing.assert_close(ratio, torch.full_like(ratio, 1.5), atol=1e-3, rtol=0)
 
 
 def test_other_weights_are_loaded_once_and_no_weights_are_a_sentence(engine: Engine, tmp_path: Path) -> None:
