@@ -38,6 +38,7 @@ FIRST, LAST = -2.5, 7.0
 # draws nearly as often as it should, for a half per cent of the energy score.
 WIDER = 1.15
 CORRECTIONS = 2  # of each estimate towards the picture, in each step
+OPEN = 0.5  # by how many standard deviations of their noise joints may leave the picture for fingers to part
 # Right and down in parts of the side, scale, turn: the crops of test-time augmentation.
 AUGMENTED = ((0, 0, 1, 0), (0.04, 0.03, 1.1, 0.2), (-0.04, 0.03, 0.92, -0.2), (0, -0.04, 1, 0.4))
 TO_BLENDER = np.array([1, -1, -1], np.float32)  # camera axes of vision (y down, z away) to Blender's
@@ -176,10 +177,18 @@ class PictureSampler:
         return x, self._placed(x, views)
 
     def _separate(self, x: Tensor, views: View) -> Tensor:
-        """Fingers taken out of each other, as far as the picture leaves it open."""
+        """Fingers taken out of each other where the picture leaves it open; other hands stay as they are."""
         if not self.request.separate:
             return x
-        return self.engine.separation(x, self.prior, self._evidence(x, views).precision)
+        apart = self.engine.separation(x, self.prior, self._evidence(x, views).precision)
+        farther = self._off(apart, views) - self._off(x, views)
+        return torch.where((farther > OPEN)[:, None], x, apart)
+
+    def _off(self, x: Tensor, views: View) -> Tensor:
+        """Mean distance [n] of the joints from those in the picture, in standard deviations of their noise."""
+        target, sigma = self.sighting.many(len(x))
+        seen = project(self._placed(x, views).place(self._joints(x)))
+        return ((seen - target).norm(dim=-1) / sigma).nanmean(1)
 
     def _onto_picture(self, x0: Tensor, views: View, level: Tensor) -> Tensor:
         """Gauss-Newton steps of hand and rotation towards the joints in the picture, as far as noise allows.

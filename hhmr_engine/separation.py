@@ -81,6 +81,7 @@ class Separation:
             contacts = replace(contacts, depth=contacts.depth + done * WIDER * through)
             change = gaps.widen(contacts, precision[left]) @ prior.scaled
             x[left, :size] = self.bones.follow(nodes, nodes + change[:, :size], free[left])
+            x[left, size:] += change[:, size:]
         return x
 
     def depth(self, x: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import pytest
 from hhmr_engine.engine import Engine, Request, RequestError
 from hhmr_engine.evaluation.fitting2d import camera_errors, seen_hands
 from hhmr_engine.hand.template import load_template
+from hhmr_engine.reconstruction import OPEN
 from hhmr_engine.vision.photo import open_photo
 
 CAMERA = np.array([1, -1, -1], np.float32)
@@ -66,6 +67,23 @@ def test_what_is_hidden_differs_and_what_is_seen_does_not(engine: Engine, hands)
     spread = found.joints2d.std(0).mean(-1)
     assert spread[[6, 7, 8, 10, 11, 12]].mean() > 3 * spread[[0, 1, 2, 3, 4, 13, 14, 17, 18]].mean()
     assert np.isnan(found.given2d[5]).all() and np.isinf(found.sigma2d[5])
+
+
+def test_fingers_part_where_the_picture_leaves_it_open(engine: Engine) -> None:
+    """Two fingers are hidden: no draw leaves its picture for them, and fewer cross."""
+    hands = seen_hands(load_template(), hidden="fingers").first(12)
+    crossing, farther = [], []
+    for row in range(len(hands)):
+        off = []
+        for separate in (False, True):
+            found = engine.run(asked(hands, row, count=8, diverse=False, separate=separate))
+            order = np.argsort(found.draw)
+            away = np.linalg.norm(found.joints2d[order] - hands.joints2d[row], axis=-1) / hands.sigma2d[row]
+            off.append(np.nanmean(away, -1))
+            crossing.append(found.self_intersection.mean())
+        farther.append(off[1] - off[0])
+    assert np.max(farther) < OPEN + 0.01
+    assert np.sum(crossing[1::2]) < 0.7 * np.sum(crossing[::2])
 
 
 def test_a_left_hand_is_the_mirrored_picture(engine: Engine, hands) -> None:
