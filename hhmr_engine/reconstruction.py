@@ -185,7 +185,7 @@ class PictureSampler:
         return torch.where((farther > OPEN)[:, None], x, apart)
 
     def _off(self, x: Tensor, views: View) -> Tensor:
-        """Mean distance [n] of the joints from those in the picture, in standard deviations of their noise."""
+        """Mean distance [n] of the joints from those in the picture, in deviations of their noise."""
         target, sigma = self.sighting.many(len(x))
         seen = project(self._placed(x, views).place(self._joints(x)))
         return ((seen - target).norm(dim=-1) / sigma).nanmean(1)
