@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 Make = Callable[..., Any]
+SLOW_CHECK = "import time, hhmr_tiny; time.sleep(0.5)"  # so that no look at it comes too late
 
 
 @pytest.fixture
@@ -60,13 +61,13 @@ def test_the_life_of_an_environment(install: Make, tmp_path: Path, wait_for: Mak
     from hhmr_blender.client.install import MARKER, environments, installed_python, python_in
 
     root = tmp_path / "root"
-    one = install("hhmr-tiny==1.0", until=lambda one: one.step == "Trying it")
+    one = install("hhmr-tiny==1.0", check=SLOW_CHECK, until=lambda one: one.step == "Trying it")
     assert python_in(root / "env-1").exists() and (root / "env-1" / MARKER).exists()
     one._work.close()  # as if Blender had been killed here
     assert installed_python(root) is None
 
     seen: list[tuple[str, float]] = []
-    one = install("hhmr-tiny==1.0", until=lambda one: seen.append((one.step, one.progress)))
+    one = install("hhmr-tiny==1.0", check=SLOW_CHECK, until=lambda one: seen.append((one.step, one.progress)))
     assert one.state == "done" and one.error is None and one.progress == 1
     assert list(dict.fromkeys(step for step, _ in seen)) == [
         "Looking for Python",
