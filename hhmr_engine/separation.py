@@ -1,12 +1,13 @@
 """Fingers that run into each other, taken apart by the smallest change that what was observed allows.
 
 The network learns from hands that touch, and now and then a finger of a draw ends inside another. Every gap
-between two capsules of the hand (hand/capsules.py) is linear in the vertices around it. So a gap that is too
-small is one more linear observation of the hand, "it is as wide as it has to be", and the posterior's
-covariance says which change explains it best: what is open gives way, and what is given only a little (where
-given fingers cross each other, by about its noise). A linear change that is large stretches fingers of which nothing was given. There it only says where
-they go: their bones are turned to follow it, and the skin follows the bones. A hand whose skin does not cross
-itself is left as it is, however near its fingers lie.
+between two capsules of the hand (hand/capsules.py) is linear in the vertices around it. So a gap that is
+too small is one more linear observation of the hand, "it is as wide as it has to be", and the posterior's
+covariance says which change explains it best: what is open gives way, and what is given only a little
+(where given fingers cross each other, by about its noise). A linear change that is large stretches fingers
+of which nothing was given. There it only says where they go: their bones are turned to follow it, and the
+skin follows the bones. A hand whose skin does not cross itself is left as it is, however near its fingers
+lie.
 """
 
 from __future__ import annotations
