@@ -27,6 +27,7 @@ from ..skeletons import hidden_joints
 from ..testset import REFERENCE_SEED, TestHands, held_out_rows, recorded_hands, stream_hands
 from ..tuning import Tuned, tune
 from .table import Context
+from .weights import left_out
 
 S = TypeVar("S")
 
@@ -64,6 +65,8 @@ class Contenders:
 
     context: Context
     tuned: dict[tuple[str, str], Tuned[Any]] = field(default_factory=dict)
+    poses: dict[tuple[str, ...], TrainingHands] = field(default_factory=dict)  # by the sources left out
+    models: dict[tuple[str, ...], PosedJoints] = field(default_factory=dict)
 
     @cached_property
     def asker(self) -> Asker:
@@ -90,23 +93,30 @@ class Contenders:
     def what(self) -> str:
         return f"{len(self.validation)} validation hands"
 
-    @cached_property
+    @property
     def model(self) -> PosedJoints:
         """The skinned hand whose bones turn as training's do."""
-        return self.posed("rotations", POSE_COMPONENTS)
+        return self.model_without(())
 
-    def posed(self, pose: str, components: int) -> PosedJoints:
+    def model_without(self, sources: tuple[str, ...]) -> PosedJoints:
+        """The same, its prior without these sources."""
+        if sources not in self.models:
+            self.models[sources] = self.posed("rotations", POSE_COMPONENTS, sources)
+        return self.models[sources]
+
+    def posed(self, pose: str, components: int, without: tuple[str, ...] = ()) -> PosedJoints:
         """The same with another pose's components."""
         context = self.context
-        return PosedJoints(
-            context.engine.arrays, context.recordings, pose, components, hands=self.training_poses
-        )
+        hands = self.training_poses(without)
+        return PosedJoints(context.engine.arrays, context.recordings, pose, components, hands=hands)
 
-    @cached_property
-    def training_poses(self) -> TrainingHands:
-        """What fits of the skinned hand take as their prior."""
-        count = self.context.size(PRIOR_HANDS, 1000)
-        return training_hands(self.context.engine.arrays, self.context.recordings, count)
+    def training_poses(self, without: tuple[str, ...]) -> TrainingHands:
+        """What fits of the skinned hand take as their prior: of all sources but these."""
+        if without not in self.poses:
+            recordings = [r for r in self.context.recordings if r.name not in without]
+            count = self.context.size(PRIOR_HANDS, 1000)
+            self.poses[without] = training_hands(self.context.engine.arrays, recordings, count)
+        return self.poses[without]
 
     @cached_property
     def nearest_hands(self) -> NearestHands:
@@ -243,8 +253,10 @@ class Contenders:
     def nearest(self, count: int = COUNT) -> Method:
         return looked_up(self.asker, self.nearest_hands, count, self.nearest_settings.best.scale)
 
-    def inverse_kinematics(self, kind: str) -> Method:
-        return fitted(self.asker, KinematicFit(self.model, self.kinematic(kind).best))
+    def inverse_kinematics(self, kind: str, judge: Engine | None = None) -> Method:
+        """judge: the prior knows no source that its weights never saw."""
+        unseen = () if judge is None else left_out(judge.weights)
+        return fitted(self.asker, KinematicFit(self.model_without(unseen), self.kinematic(kind).best))
 
     def deterministic(self, name: str = "deterministic") -> Method | None:
         """The network of that name among those compared; None where its weights were not given."""

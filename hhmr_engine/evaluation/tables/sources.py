@@ -69,8 +69,9 @@ def sources(context: Context) -> Table:
         "mm. The truth is our fitted mesh. As recorded: the joints that the device gave, where it has them;"
         " with its calibration: the same, wrist and thumb's root moved to where our hand has them.",
         "Of a source that was left out, PCA is the Gaussian of its judge's own hand, which has not seen it"
-        " either where benchmarks/compared.py trained the judge. Every setting was tuned on validation frames"
-        " of all sources, and the prior poses of the kinematics are training frames of all of them.",
+        " either where benchmarks/compared.py trained the judge, and the kinematics take other sources' hands"
+        " as their prior. Every setting was tuned on validation frames of all sources, the kinematics with a"
+        " prior of all.",
         *(note for kind in (RECORDED, CALIBRATED) for note in contenders.told_of(kind)),
         of_joints,
     ]
@@ -122,7 +123,7 @@ def _skeletons(
 
     one, mean = errors(contenders.believing(contenders.rho(kind).best, engine))
     pca = errors(contenders.pca(contenders.pca_of_skeletons(kind).best, 1, engine))[0]
-    return Skeletons(one, mean, pca, errors(contenders.inverse_kinematics(kind))[0])
+    return Skeletons(one, mean, pca, errors(contenders.inverse_kinematics(kind, engine))[0])
 
 
 def _together(parts: list[Judged]) -> Judged:

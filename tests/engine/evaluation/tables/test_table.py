@@ -14,12 +14,14 @@ from tqdm import tqdm
 from hhmr_engine.engine import Engine
 from hhmr_engine.evaluation.pca import PcaSettings, pca_engine
 from hhmr_engine.evaluation.tables.catalogue import POSES, TABLES
+from hhmr_engine.evaluation.tables.contenders import EXACT, Contenders
 from hhmr_engine.evaluation.tables.table import Check, Context, Table, as_markdown, at_least, at_most
 from hhmr_engine.evaluation.tables.weights import left_out, parameters
 from hhmr_engine.faults import InputError
 from hhmr_engine.hand.template import load_template
 from hhmr_engine.model.checkpoint import save_network
 from hhmr_engine.training.settings import TrainSettings, from_dict, to_json
+from hhmr_engine.training.sources import data_cache
 from tests.engine.small_network import small_network
 
 
@@ -67,6 +69,19 @@ def test_other_weights_come_with_the_hand_beside_them(engine: Engine, tmp_path: 
     other.network()  # which would refuse another hand's weights
     ratio = pca_engine(other, PcaSettings()).prior.variance / pca_engine(engine, PcaSettings()).prior.variance
     torch.testing.assert_close(ratio, torch.full_like(ratio, 1.5), atol=1e-3, rtol=0)
+
+
+def test_kinematics_know_no_more_sources_than_the_judge(
+    engine: Engine, tmp_path: Path, data_root: Path
+) -> None:
+    """Bones of recorded hands turn about other axes: a prior without recordings has heard of none."""
+    made = replace(context(engine), data=data_root, cache=data_cache())
+    names = [recording.name for recording in made.recordings]
+    judge = Engine(weights=weights_without(tmp_path, *names), threads=1)
+    contenders = Contenders(made)
+    contenders.inverse_kinematics(EXACT, judge)
+    offsets = {sources: hands[1] for sources, hands in contenders.poses.items()}
+    assert not offsets[tuple(names)].any() and offsets[()].any()
 
 
 def test_other_weights_are_loaded_once_and_no_weights_are_a_sentence(engine: Engine, tmp_path: Path) -> None:
