@@ -36,7 +36,7 @@ FIRM = 3.0  # how much more what is given counts than its noise says: first the 
 KNOWN = 1.5e-3 / UNIT  # a gap that is less uncertain than this was given
 STRETCH = 0.05  # of a finger's bone: beyond it the finger is turned
 FARTHEST = math.radians(15)  # that a bone is turned in a round: the linear change means no more than that
-SHAPELESS = 0.3  # by how much the logarithm of one edge in a hundred may change
+SHAPELESS = 0.35  # by how much the logarithm of one edge in a hundred may change
 GIVEN = 3e-3 / UNIT  # what is less uncertain than this, and no knuckle, was given
 NEAR = 8e-3  # metres: the skin that says where the end of a capsule's axis is
 
