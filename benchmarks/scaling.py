@@ -77,7 +77,7 @@ def read(run: str) -> list[Point]:
 
 def as_markdown(points: Sequence[Point]) -> str:
     head = (
-        *("run", "million hands", "hours", "loss, 3D", "loss, 2D", "PA-MPVPE of a draw, mm"),
+        *("run", "million hands", "hours", "loss, 3D", "loss, 2D", "PA-MPVPE of the first draw, mm"),
         *("energy score, three fingers hidden, mm", "of the Gaussian's"),
     )
     rows = [
@@ -127,7 +127,7 @@ def draw(points: Sequence[Point], path: Path) -> None:
             "Error on validation hands, mm",
             [
                 errors("energy score, three fingers hidden", "energy_mm"),
-                errors("PA-MPVPE of one draw, full skeleton", "pa_mpvpe_mm"),
+                errors("PA-MPVPE of the first draw, full skeleton", "pa_mpvpe_mm"),
                 errors("energy score of the Gaussian", "gaussian_energy_mm"),
             ],
         ),

@@ -38,6 +38,7 @@ FIRST, LAST = -2.5, 7.0
 # draws nearly as often as it should, for a half per cent of the energy score.
 WIDER = 1.15
 CORRECTIONS = 2  # of each estimate towards the picture, in each step
+ROUNDING = 0.25  # how far rounding may push an eigenvalue of evidence below zero, of the prior's 1
 OPEN = 0.5  # by how many standard deviations of their noise joints may leave the picture for fingers to part
 # Right and down in parts of the side, scale, turn: the crops of test-time augmentation.
 AUGMENTED = ((0, 0, 1, 0), (0.04, 0.03, 1.1, 0.2), (-0.04, 0.03, 0.92, -0.2), (0, -0.04, 1, 0.4))
@@ -125,6 +126,7 @@ class PictureSampler:
         self.rows = engine.template.regressor @ engine.template.decoder
         self.network = engine.network() if request.method == "network" else None
         self.guided = request.guidance == "preconditioned"
+        self.margin = ROUNDING * torch.eye(self.prior.rank).to(self.prior.mean)
 
     def draw(self, count: int, on_step: OnStep | None) -> tuple[Tensor, View]:
         """States [count,3N+3] and the views they stand in."""
@@ -201,12 +203,20 @@ class PictureSampler:
         return x0
 
     def _evidence(self, x0: Tensor, views: View) -> Evidence:
-        """What the joints in the picture say about hands near x0."""
+        """What the joints in the picture say about hands near x0.
+
+        Nothing of a hand that an early step has thrown into the camera: so near, it is all rounding.
+        """
         target, sigma = self.sighting.many(len(x0))
         joints = self._joints(x0)
         view = self.camera.settle(self._turned(x0, views), joints, target, sigma)
         u = self.prior.coefficients(x0) / self.prior.variance
-        return self.camera.evidence(view, joints, u, target, sigma)
+        evidence = self.camera.evidence(view, joints, u, target, sigma)
+        lost = torch.linalg.cholesky_ex(evidence.precision + self.margin).info > 0
+        return Evidence(
+            evidence.precision.masked_fill(lost[:, None, None], 0),
+            evidence.information.masked_fill(lost[:, None], 0),
+        )
 
     def _joints(self, x0: Tensor) -> Tensor:
         return self.rows @ x0[:, :-TURN].unflatten(-1, (-1, 3))

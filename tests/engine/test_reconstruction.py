@@ -9,6 +9,7 @@ import pytest
 from hhmr_engine.engine import Engine, Request, RequestError
 from hhmr_engine.evaluation.fitting2d import camera_errors, seen_hands
 from hhmr_engine.hand.template import load_template
+from hhmr_engine.model.graph_unet import GraphDenoiser
 from hhmr_engine.reconstruction import OPEN
 from hhmr_engine.vision.photo import open_photo
 
@@ -84,6 +85,25 @@ def test_fingers_part_where_the_picture_leaves_it_open(engine: Engine) -> None:
         farther.append(off[1] - off[0])
     assert np.max(farther) < OPEN + 0.01
     assert np.sum(crossing[1::2]) < 0.7 * np.sum(crossing[::2])
+
+
+def test_a_hand_that_a_step_throws_into_the_camera_leaves_the_others(
+    engine: Engine, hands, monkeypatch
+) -> None:
+    usual = engine.run(asked(hands, 0, separate=False))
+    estimate, sizes = GraphDenoiser.forward, [1000]
+
+    def thrown(model: GraphDenoiser, *given):
+        x0 = estimate(model, *given)
+        x0[1] *= sizes.pop() if sizes else 1
+        return x0
+
+    monkeypatch.setattr(GraphDenoiser, "forward", thrown)
+    found = engine.run(asked(hands, 0, separate=False))
+    assert not sizes and np.isfinite(found.vertices).all()
+    others = [list(found.draw).index(draw) for draw in (0, 2, 3)]
+    before = [list(usual.draw).index(draw) for draw in (0, 2, 3)]
+    assert np.allclose(found.vertices[others], usual.vertices[before], atol=1e-5)
 
 
 def test_a_left_hand_is_the_mirrored_picture(engine: Engine, hands) -> None:
