@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -39,6 +40,7 @@ FIRST, LAST = -2.5, 7.0
 WIDER = 1.15
 CORRECTIONS = 2  # of each estimate towards the picture, in each step
 ROUNDING = 0.25  # how far rounding may push an eigenvalue of evidence below zero, of the prior's 1
+FARTHEST = math.pi  # that a hand is turned from its view: vectors of more than that run away, step by step
 OPEN = 0.5  # by how many standard deviations of their noise joints may leave the picture for fingers to part
 # Right and down in parts of the side, scale, turn: the crops of test-time augmentation.
 AUGMENTED = ((0, 0, 1, 0), (0.04, 0.03, 1.1, 0.2), (-0.04, 0.03, 0.92, -0.2), (0, -0.04, 1, 0.4))
@@ -200,6 +202,8 @@ class PictureSampler:
         for _ in range(CORRECTIONS):
             evidence = self._evidence(x0, views)
             x0 = self.prior.correct(x0, evidence, self.prior.factor(level.clamp_max(1 - 1e-5), evidence))
+            turn = x0[:, -TURN:]
+            turn *= FARTHEST / turn.norm(dim=1, keepdim=True).clamp_min(FARTHEST)
         return x0
 
     def _evidence(self, x0: Tensor, views: View) -> Evidence:
