@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,6 @@ from .model.graph_unet import GraphDenoiser
 from .observation import Observation, observe_nothing
 from .request import Request
 from .selection import apart
-from .separation import Separation
 
 # Draws are made in batches of this size, padded, so that draw k is the same bytes however many are asked for.
 BATCH = 8
@@ -33,6 +32,9 @@ FIRST, LAST = -4.0, 5.0
 # the draws then hold the truth as often with 4 steps as with 10, and the energy score is no worse.
 WIDENING = 0.4
 FEWEST = 4  # steps that this was looked at for
+
+# Mends states [n,P] that the prior describes, as far as evidence of this precision leaves it open.
+Remedy = Callable[[Tensor, GaussianPrior, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,14 @@ class Sampler:
         network: tuple[GraphDenoiser, Schedule] | None,
         observation: Observation,
         request: Request,
-        separation: Separation | None = None,
+        remedies: Iterable[Remedy] = (),
     ) -> None:
         """template as tensors; network None draws from the conditioned Gaussian.
 
-        separation None leaves fingers in each other.
+        remedies: what mends the draws, in turn.
         """
         self.prior, self.request, self.observation = prior, request, observation
-        self.separation = separation
+        self.remedies = tuple(remedies)
         self.rows = template.regressor @ template.decoder
         self.evidence = observation.evidence(prior)
         self.network = network
@@ -76,14 +78,15 @@ class Sampler:
         Where something was observed, the first one starts without noise: it is the likeliest, the one answer.
         """
         batches = -(-count // BATCH)
-        states = [self._separate(self._batch(i, batches, on_step)) for i in range(batches)]
+        states = [self.mend(self._batch(i, batches, on_step)) for i in range(batches)]
         joints = np.concatenate([self._joints(x) for x in states])
         return Draws(torch.cat(states)[:count], apart(joints, BATCH)[:count])
 
-    def _separate(self, x: Tensor) -> Tensor:
-        if self.separation is None:
-            return x
-        return self.separation(x, self.prior, self.evidence.precision)
+    def mend(self, x: Tensor) -> Tensor:
+        """States [n,3N] after all remedies."""
+        for remedy in self.remedies:
+            x = remedy(x, self.prior, self.evidence.precision)
+        return x
 
     def _joints(self, x: Tensor) -> np.ndarray:
         """Joints [BATCH,21,3] in millimetres, each hand brought onto what was observed."""

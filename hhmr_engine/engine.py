@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .arithmetic import flush_denormals
 from .diffusion.schedule import Schedule
-from .draws import BATCH, Draws, Sampler
+from .draws import BATCH, Draws, Remedy, Sampler
 from .hand.build import at_resolution
 from .hand.fit import fit_skinned
 from .hand.frame import PalmFrame
@@ -24,6 +24,7 @@ from .hand.intersection import SelfIntersection
 from .hand.seam import SeamBlend
 from .hand.skeleton import PARENTS
 from .hand.template import DEFAULT_PATH, UNIT, load_template
+from .hinges import Hinges
 from .model.checkpoint import level_sizes, load_network
 from .model.graph_unet import GraphDenoiser
 from .observation import Observation, node_prior, observe_joints, observe_nothing, observe_vertices
@@ -76,6 +77,7 @@ class Engine:
         self.template = self.arrays.torch(self.device)
         self.prior = node_prior(self.template)
         self.intersection = SelfIntersection(self.arrays.faces, self.arrays.weights, np.array(PARENTS))
+        self.hinges = Hinges(self.arrays, self.device)
         self.separation = Separation(self.arrays, self.intersection, self.device)
         beside = self.weights.with_name(TRUNK)
         self.trunk_file = trunk or (beside if beside.is_file() else None)
@@ -125,8 +127,8 @@ class Engine:
         else:
             observation = self.observe(request, flip)
         network = self.network() if request.method == "network" else None
-        separation = self.separation if request.separate else None
-        sampler = Sampler(self.template, self.prior, network, observation, request, separation)
+        remedies = self.remedies(request)
+        sampler = Sampler(self.template, self.prior, network, observation, request, remedies)
         pool = max(POOL * request.count, BATCH) if request.diverse else request.count
 
         def report(done: int, total: int, x: Tensor) -> None:
@@ -136,6 +138,11 @@ class Engine:
 
         draws = sampler.draw(pool, report)
         return self._finish(request, observation, foreign, draws, flip, started)
+
+    def remedies(self, request: Request) -> list[Remedy]:
+        """What mends a request's draws, in turn. The baseline's hinges stay as they are."""
+        separation: list[Remedy] = [self.separation] if request.separate else []
+        return [*separation, self.hinges] if request.method == "network" else separation
 
     def network(self) -> tuple[GraphDenoiser, Schedule]:
         """The network and its schedule; raises RequestError when the weights are missing or don't fit."""

@@ -41,7 +41,7 @@ WIDER = 1.15
 CORRECTIONS = 2  # of each estimate towards the picture, in each step
 ROUNDING = 0.25  # how far rounding may push an eigenvalue of evidence below zero, of the prior's 1
 FARTHEST = math.pi  # that a hand is turned from its view: vectors of more than that run away, step by step
-OPEN = 0.5  # by how many standard deviations of their noise joints may leave the picture for fingers to part
+OPEN = 0.5  # by how many standard deviations of their noise joints may leave the picture for a remedy
 # Right and down in parts of the side, scale, turn: the crops of test-time augmentation.
 AUGMENTED = ((0, 0, 1, 0), (0.04, 0.03, 1.1, 0.2), (-0.04, 0.03, 0.92, -0.2), (0, -0.04, 1, 0.4))
 TO_BLENDER = np.array([1, -1, -1], np.float32)  # camera axes of vision (y down, z away) to Blender's
@@ -177,16 +177,16 @@ class PictureSampler:
         levels = schedule.grid(self.request.steps, FIRST, LAST).to(noise.device)
         x = levels[0].sqrt() * start + (1 - levels[0]).sqrt() * noise[:, :size]
         solver = ddim if self.request.sampler == "ddim" else dpm_solver_pp_2m
-        x = self._separate(solver(denoise, x, levels, on_step=report), views)
+        x = self._mend(solver(denoise, x, levels, on_step=report), views)
         return x, self._placed(x, views)
 
-    def _separate(self, x: Tensor, views: View) -> Tensor:
-        """Fingers taken out of each other where the picture leaves it open; other hands stay as they are."""
-        if not self.request.separate:
-            return x
-        apart = self.engine.separation(x, self.prior, self._evidence(x, views).precision)
-        farther = self._off(apart, views) - self._off(x, views)
-        return torch.where((farther > OPEN)[:, None], x, apart)
+    def _mend(self, x: Tensor, views: View) -> Tensor:
+        """States after every remedy that the picture leaves open for them."""
+        for remedy in self.engine.remedies(self.request):
+            mended = remedy(x, self.prior, self._evidence(x, views).precision)
+            farther = self._off(mended, views) - self._off(x, views)
+            x = torch.where((farther > OPEN)[:, None], x, mended)
+        return x
 
     def _off(self, x: Tensor, views: View) -> Tensor:
         """Mean distance [n] of the joints from those in the picture, in deviations of their noise."""

@@ -21,13 +21,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .diffusion.gaussian import GaussianPrior
+from .diffusion.gaussian import GaussianPrior, posterior_factor
 from .hand.capsules import Contacts, Proxies, find_contacts, measure_proxies
 from .hand.hierarchy import mesh_edges
 from .hand.intersection import SelfIntersection
 from .hand.rotation import rotation_between, rotation_matrix, rotation_vector
-from .hand.skeleton import FINGER_BONES, FINGER_JOINTS, PARENTS
+from .hand.skeleton import PARENTS
 from .hand.template import UNIT, HandTemplate
+from .phalanges import Phalanges
 
 ROUNDS = 6
 WIDER = 0.5e-3 / UNIT  # how much wider a gap has to be with each round after which skin still crosses there
@@ -37,7 +38,6 @@ KNOWN = 1.5e-3 / UNIT  # a gap that is less uncertain than this was given
 STRETCH = 0.05  # of a finger's bone: beyond it the finger is turned
 FARTHEST = math.radians(15)  # that a bone is turned in a round: the linear change means no more than that
 SHAPELESS = 0.35  # by how much the logarithm of one edge in a hundred may change
-GIVEN = 3e-3 / UNIT  # what is less uncertain than this, and no knuckle, was given
 NEAR = 8e-3  # metres: the skin that says where the end of a capsule's axis is
 
 
@@ -67,7 +67,7 @@ class Separation:
         self.rows = there(axis_rows(template, proxies) @ template.decoder)  # [C,2,N]
         self.decoder, self.intersection = there(template.decoder), intersection
         self.edges = there(mesh_edges(template.faces))  # [E,2]
-        self.bones = _Bones(template, device)
+        self.phalanges = Phalanges(template, device)
 
     def __call__(self, x: Tensor, prior: GaussianPrior, precision: Tensor) -> Tensor:
         """States [n,3N] or, with what else `prior` describes at their end, [n,3N+k].
@@ -77,7 +77,7 @@ class Separation:
         size = 3 * self.rows.shape[-1]
         gaps, drawn, x = _Gaps(self, prior), x, x.clone()
         precision = FIRM * precision.expand(len(x), -1, -1)
-        free = ~self.bones.given(prior, precision)
+        free = ~self.phalanges.given(prior, precision).any(-1)
         left = (self.depth(x) > 0).any(1).nonzero()[:, 0]  # skin that crosses elsewhere can't be parted here
         for done in range(ROUNDS):
             through = self._through(x[left])
@@ -90,7 +90,7 @@ class Separation:
             moves = change.any(1)
             left, change = left[moves], change[moves]
             nodes = x[left, :size]
-            x[left, :size] = self.bones.follow(nodes, nodes + change[:, :size], free[left])
+            x[left, :size] = _follow(self.phalanges, nodes, nodes + change[:, :size], free[left])
             x[left, size:] += change[:, size:]
         return torch.where(self._shapeless(drawn, x)[:, None], drawn, x)
 
@@ -121,52 +121,11 @@ class Separation:
         return torch.einsum("cen,bnk->bcek", self.rows, x[:, : 3 * nodes].unflatten(-1, (-1, 3)))
 
 
-class _Bones:
-    """The five fingers' bones beyond the palm."""
-
-    def __init__(self, template: HandTemplate, device: str | torch.device) -> None:
-        def there(values: Any) -> Tensor:
-            return torch.as_tensor(np.asarray(values, np.float32), device=device)
-
-        bones = np.array([FINGER_BONES[finger][-3:] for finger in FINGER_JOINTS])  # [5,3]
-        skin = template.weights[template.nodes]
-        self.joints = there((template.regressor @ template.decoder)[list(FINGER_JOINTS.values())])  # [5,4,N]
-        self.skin = there(skin[:, bones].transpose(1, 2, 0))  # [5,3,N]
-        self.palm = there(1 - skin[:, bones.ravel()].sum(1))  # [N]
-
-    def given(self, prior: GaussianPrior, precision: Tensor) -> Tensor:
-        """[n,5] of which fingers something was observed: precision [n,R,R] leaves little of a joint open."""
-        modes = _modes(self.joints[:, 1:], prior)  # [5,3,3,R]
-        white = torch.linalg.solve_triangular(_factor(precision), modes.flatten(0, 2).mT, upper=False)
-        deviation = (white**2).sum(1).unflatten(-1, (5, 3, 3)).sum(-1).sqrt()
-        return (deviation < GIVEN).any(-1)
-
-    def follow(self, before: Tensor, after: Tensor, free: Tensor) -> Tensor:
-        """`after` [n,3N], but fingers that it stretches are those of `before`, turned bone by bone.
-
-        Of the free [n,5] ones alone.
-        """
-        x, goal = (nodes.unflatten(-1, (-1, 3)) for nodes in (before, after))
-        here, there = (torch.einsum("fkn,bnc->bfkc", self.joints, nodes) for nodes in (x, goal))
-        bones = here.diff(dim=2)
-        stretch = (there.diff(dim=2).norm(dim=-1) / bones.norm(dim=-1)).log().abs().amax(-1)
-        stretched = (free & (stretch > STRETCH))[..., None, None]  # [n,5,1,1]
-        result = self.palm[:, None] * goal
-        place = there[:, :, 0]  # of the next bone's head
-        for k in range(3):
-            own, aim = x[:, None] - here[:, :, k, None], goal[:, None] - place[:, :, None]
-            turn = _at_most(FARTHEST, rotation_between(own, aim, self.skin[:, k]))
-            moved = torch.where(stretched, own @ turn.mT + place[:, :, None], goal[:, None])
-            result = result + (self.skin[:, k, :, None] * moved).sum(1)
-            place = place + (turn @ bones[:, :, k, :, None])[..., 0]
-        return result.flatten(1)
-
-
 class _Gaps:
     """How the gaps of hands depend on a prior's coefficients."""
 
     def __init__(self, separation: Separation, prior: GaussianPrior) -> None:
-        self.modes = _modes(separation.rows, prior)  # of both ends of every axis, [C,2,3,R]
+        self.modes = prior.of_points(separation.rows)  # of both ends of every axis, [C,2,3,R]
         self.proxies = separation.proxies
 
     def widen(self, contacts: Contacts, precision: Tensor) -> Tensor:
@@ -176,7 +135,7 @@ class _Gaps:
         """
         first = self._at(self.proxies.first, contacts.along_first)
         apart = self._at(self.proxies.second, contacts.along_second) - first
-        factor = _factor(precision)
+        factor = posterior_factor(precision)
         slope = (contacts.normal[:, :, None] @ apart)[:, :, 0]  # [n,P,R]
         white = torch.linalg.solve_triangular(factor, slope.mT, upper=False)  # [n,R,P]
         tight = (contacts.depth > 0) & (white.norm(dim=1) > KNOWN)
@@ -191,16 +150,25 @@ class _Gaps:
         return start + along[..., None, None] * (end - start)
 
 
-def _modes(rows: Tensor, prior: GaussianPrior) -> Tensor:
-    """What points rows [A,B,N] of the nodes do with the prior's coefficients: [A,B,3,R]."""
-    nodes = rows.shape[-1]
-    return torch.einsum("abn,rnk->abkr", rows, prior.scaled[:, : 3 * nodes].unflatten(-1, (nodes, 3)))
+def _follow(phalanges: Phalanges, before: Tensor, after: Tensor, free: Tensor) -> Tensor:
+    """`after` [n,3N], but fingers that it stretches are those of `before`, turned bone by bone.
 
-
-def _factor(precision: Tensor) -> Tensor:
-    """Cholesky factor of the posterior precision [n,R,R] of evidence with this one."""
-    one = torch.eye(precision.shape[-1], dtype=precision.dtype, device=precision.device)
-    return torch.linalg.cholesky(one + precision)
+    Of the free [n,5] ones alone.
+    """
+    x, goal = (nodes.unflatten(-1, (-1, 3)) for nodes in (before, after))
+    here, there = (torch.einsum("fkn,bnc->bfkc", phalanges.joints, nodes) for nodes in (x, goal))
+    bones = here.diff(dim=2)
+    stretch = (there.diff(dim=2).norm(dim=-1) / bones.norm(dim=-1)).log().abs().amax(-1)
+    stretched = (free & (stretch > STRETCH))[..., None, None]  # [n,5,1,1]
+    result = phalanges.palm[:, None] * goal
+    place = there[:, :, 0]  # of the next bone's head
+    for k in range(3):
+        own, aim = x[:, None] - here[:, :, k, None], goal[:, None] - place[:, :, None]
+        turn = _at_most(FARTHEST, rotation_between(own, aim, phalanges.skin[:, k]))
+        moved = torch.where(stretched, own @ turn.mT + place[:, :, None], goal[:, None])
+        result = result + (phalanges.skin[:, k, :, None] * moved).sum(1)
+        place = place + (turn @ bones[:, :, k, :, None])[..., 0]
+    return result.flatten(1)
 
 
 def _at_most(angle: float, turn: Tensor) -> Tensor:

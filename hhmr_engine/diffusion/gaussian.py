@@ -61,6 +61,11 @@ class GaussianPrior:
         """mean + the deviation that u [...,R] stands for."""
         return self.mean + u @ self.scaled
 
+    def of_points(self, rows: Tensor) -> Tensor:
+        """What points do with u: rows [A,B,N] of a state's first N nodes -> [A,B,3,R]."""
+        nodes = rows.shape[-1]
+        return torch.einsum("abn,rnk->abkr", rows, self.scaled[:, : 3 * nodes].unflatten(-1, (nodes, 3)))
+
     def nothing(self) -> Evidence:
         """No observation at all."""
         zero = self.variance.new_zeros
@@ -111,3 +116,9 @@ def solve(factor: Tensor, right: Tensor) -> Tensor:
     if factor.dim() == 2:
         return torch.cholesky_solve(right.reshape(-1, right.shape[-1]).T, factor).T.reshape(right.shape)
     return torch.cholesky_solve(right[..., None], factor)[..., 0]
+
+
+def posterior_factor(precision: Tensor) -> Tensor:
+    """Cholesky factor of the posterior precision [n,R,R] of evidence with this one."""
+    one = torch.eye(precision.shape[-1], dtype=precision.dtype, device=precision.device)
+    return torch.linalg.cholesky(one + precision)

@@ -1,6 +1,6 @@
 """Regression by a network that was only ever trained from pure noise: one pass, one answer, no guidance.
 
-Fingers are taken out of each other as the engine does it for the network's draws.
+Its answer is mended as the engine mends the network's draws.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ class Regressor:
         observation = self.engine.observe(request, np.ones(3, np.float32))
         model, _ = self.engine.network()
         prior, template = self.engine.prior, self.engine.template
-        sampler = Sampler(template, prior, self.engine.network(), observation, request)
+        remedies = self.engine.remedies(request)
+        sampler = Sampler(template, prior, self.engine.network(), observation, request, remedies)
         noise = torch.stack([draw_noise(0, k, len(prior.mean)) for k in range(NOISES)]).to(prior.mean.device)
         x = model(noise, noise.new_tensor(LEVEL), sampler.encoded, sampler.evidence).mean(0, keepdim=True)
-        x = self.engine.separation(x, prior, sampler.evidence.precision)
+        x = sampler.mend(x)
         if not torch.isfinite(x).all():
             raise RequestError("bad_weights", "The network gave no numbers.", "Train it again.")
         palm = template.decoder @ x.unflatten(-1, (-1, 3))
