@@ -72,7 +72,10 @@ class Hinges:
         return torch.cat([nodes.flatten(1), x[:, size:]], 1)
 
     def bend(self, x: Tensor) -> Tensor:
-        """[n,5,2] radians by which states bend hinges beyond their limits; below 0 it is backwards."""
+        """[n,5,2] radians by which states, in any frame, bend hinges beyond their limits.
+
+        Below 0 it is backwards.
+        """
         return self._beyond(self._turned(x[:, : 3 * len(self.rest)].unflatten(-1, (-1, 3))))
 
     def _beyond(self, turned: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from .curves import MISSING, NOISE, Curve, missing_joints, noisy_joints
 from .generation import Generation, generation, of_data
 from .meshes import LEFT_OUT, kept_without, mesh_inpainting, random_cuts
 from .report import Row
-from .skeletons import FullSkeleton, HiddenFingers, full_skeleton, hidden_fingers
+from .skeletons import BENT, FullSkeleton, HiddenFingers, full_skeleton, hidden_fingers
 from .testset import (
     DATA_SEED,
     REFERENCE_SEED,
@@ -31,6 +31,7 @@ from .testset import (
 COMPARED = ("network", "gaussian")
 JOINTS = "distance from the given joints, mm"
 CROSSING = "self-intersecting faces, %"
+BEYOND = f"draws that bend a joint more than {BENT:g} degrees beyond its limits, %"
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,7 @@ def _hidden_rows(name: str, by_method: dict[str, HiddenFingers], own: float) -> 
         row("sample", "hidden joints, mean of the draws, mm"),
         row("apd", "APD of the hidden joints, mm"),
         row("self_intersection", f"{CROSSING} (true hands {own:.2f})", "<= Gaussian", share=1.0),
+        row("bent", BEYOND, "<= Gaussian", share=1.0),
         row("nearest", "nearest training hand, mm", "<= Gaussian", share=1.0),
         row("rank", "rank correlation of score and accuracy"),
     ]

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
+from ..engine import Engine
 from ..hand.skeleton import FINGER_JOINTS
 from . import metrics
 from .asking import Asker, millimetres
 from .testset import TestHands, in_palm_frame
 
 HIDDEN = ("middle", "ring", "pinky")
+BENT = 15.0  # degrees beyond a hinge's limits: no hand bends so
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class HiddenFingers:
     sample: float  # hidden joints: mean over draws
     apd: float  # of the hidden joints
     self_intersection: float
+    bent: float  # per cent of draws with a joint more than BENT beyond what it can
     rank: float  # Spearman correlation of the score with minus the error of all joints, within a hand's draws
     nearest: float  # mean joint distance to the nearest of the reference hands, palm frame
     energies: tuple[float, ...]  # of every hand
@@ -78,6 +82,7 @@ def hidden_fingers(
                 errors.mean(),
                 metrics.average_pairwise_distance(joints[:, hidden], joints[:, 0]),
                 found.self_intersection.mean(),
+                100 * (bent(asker.engine, found.vertices) > BENT).mean(),
                 rank_correlation(found.score, -metrics.mean_point_error(joints, truth)),
             )
         )
@@ -85,6 +90,12 @@ def hidden_fingers(
     means = np.nanmean(np.array(rows, np.float64), 0).tolist()
     nearest = millimetres(metrics.nearest_hand_distance(np.concatenate(poses), reference)).mean()
     return HiddenFingers(*[*means, float(nearest), tuple(float(row[1]) for row in rows)])
+
+
+def bent(engine: Engine, vertices: np.ndarray) -> np.ndarray:
+    """[n] degrees by which meshes [n,V,3] bend a finger's hinge beyond its limits at most."""
+    nodes = torch.from_numpy(vertices[:, engine.arrays.nodes].astype(np.float32)).to(engine.device)
+    return np.degrees(engine.hinges.bend(nodes.flatten(1)).abs().amax((1, 2)).cpu().numpy())
 
 
 def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
