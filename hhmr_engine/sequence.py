@@ -2,7 +2,7 @@
 
 All frames of a hypothesis are denoised together, from the same noise. After every step the estimates of x0
 are made smooth over time; each frame holds on to its own as far as it has seen something
-(diffusion/temporal.py).
+(diffusion/temporal.py). At the end fingertips that snap backwards are straightened (hinges.py).
 """
 
 from __future__ import annotations
@@ -106,6 +106,9 @@ class MotionSampler:
         self.unit = pose_jerk(track)
         self.weights = self.unit**2 * coarse_weights(track)
         self.smoother = Smoother(self.weights)
+        self.hinges = engine.hinges
+        # A joint that is given now and then counts as given all the time: else its finger would jump.
+        self.known = torch.stack([track.evidence(rows).precision.sum(0) for rows in self.rows]).sum(0)
 
     def draw(self, index: int, report: Callable[[int], None], done: int) -> Tensor:
         """Node states [T,3N] of one motion; report(batches of frames done), of which there were `done`."""
@@ -129,7 +132,7 @@ class MotionSampler:
         levels = self.network[1].grid(self.request.steps, FIRST, LAST).to(white.device)
         x = levels[0].sqrt() * start + (1 - levels[0]).sqrt() * white
         solver = ddim if self.request.sampler == "ddim" else dpm_solver_pp_2m
-        return solver(denoise, x, levels)
+        return self.hinges(solver(denoise, x, levels), self.prior, self.known)
 
     def smooth(self, x: Tensor) -> Tensor:
         """States [T,3N] made smooth: leading coefficients by what a frame knows of them, the rest alike."""
