@@ -32,6 +32,11 @@ COMPARED: dict[str, dict] = {
     "recordings": {"stream": {"recorded": 1.0, "crossed": 0.0}},
     "graph": {**UNET, "network": {"path": 0}},
     "attention": {**UNET, "network": {"path": 0, "graph": False}},
+    "parallel": {**UNET, "network": {"path": 0, "parallel": True}},
+    "no_anchors": {**UNET, "network": {"path": 0, "anchors": False}},
+    "no_gaussian": {**UNET, "network": {"path": 0, "gaussian": False}},
+    "no_finger_masks": {**UNET, "network": {"path": 0}, "masks": {"finger": 0.0}},
+    "no_joint_masks": {**UNET, "network": {"path": 0}, "masks": {"joint": 0.0}},
 }
 
 

@@ -40,7 +40,10 @@ class Attention(nn.Module):
 
 
 class GraphBlock(nn.Module):
-    """x [B,N,C], time [B,C'] -> [B,N,C]. Without a Laplacian, self-attention in the convolution's place."""
+    """x [B,N,C], time [B,C'] -> [B,N,C]. Without a Laplacian, self-attention in the convolution's place.
+
+    parallel: all three parts read x, instead of what the one before has made of it.
+    """
 
     def __init__(
         self,
@@ -51,8 +54,10 @@ class GraphBlock(nn.Module):
         laplacian: Tensor | None,
         order: int,
         head: int,
+        parallel: bool = False,
     ) -> None:
         super().__init__()
+        self.parallel = parallel
         self.norm_graph = nn.LayerNorm(channels, elementwise_affine=False)
         self.modulation = nn.Linear(time_channels, 2 * channels)
         self.place = nn.Parameter(torch.randn(2, nodes, channels) * 0.1)  # every node's own scale and shift
@@ -73,10 +78,10 @@ class GraphBlock(nn.Module):
         scale, shift = self.modulation(time)[:, None].chunk(2, -1)
         h = self.norm_graph(x) * (1 + scale + self.place[0]) + shift + self.place[1]
         h = self.graph(h, self.graph.memory(h)) if isinstance(self.graph, Attention) else self.graph(h)
-        x = x + self.mix(F.gelu(h))
-        h = self.norm_self(x)
-        x = x + self.attend_self(h, self.attend_self.memory(h))
-        return x + self.attend_cross(self.norm_cross(x), memory, mask)
+        convolved = x + self.mix(F.gelu(h))
+        h = self.norm_self(x if self.parallel else convolved)
+        attended = convolved + self.attend_self(h, self.attend_self.memory(h))
+        return attended + self.attend_cross(self.norm_cross(x if self.parallel else attended), memory, mask)
 
 
 def sinusoid(value: Tensor, channels: int) -> Tensor:

@@ -44,6 +44,7 @@ class NetworkSettings:
     head: int = 32  # channels per attention head
     dropout: float = 0.0
     graph: bool = True  # False: "attention only", the paper's Table 2
+    parallel: bool = False  # True: a block's three parts all read its input, and their outputs are added
     anchors: bool = True
     gaussian: bool = True  # False: the network predicts x0 alone
     path: int = 768  # width of the global path; 0 leaves it out
@@ -158,7 +159,7 @@ class GraphDenoiser(nn.Module):
     def _block(self, level: int, laplacian: Tensor | None) -> GraphBlock:
         s = self.settings
         nodes, channels, time = s.sizes[level], s.widths[level], s.widths[0] * 2
-        return GraphBlock(nodes, channels, time, s.tokens, laplacian, s.order, s.head)
+        return GraphBlock(nodes, channels, time, s.tokens, laplacian, s.order, s.head, s.parallel)
 
     @property
     def blocks(self) -> list[GraphBlock]:

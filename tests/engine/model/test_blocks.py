@@ -53,6 +53,25 @@ def test_a_block_works_with_and_without_a_graph() -> None:
         assert out.shape == (2, 7, 8) and torch.isfinite(out).all()
 
 
+def test_parts_of_a_block_in_series_and_in_parallel() -> None:
+    """Weights are the same; in parallel attention does not hear of what the convolution has made."""
+    shape = {"nodes": 7, "channels": 8, "time_channels": 6, "token_channels": 5, "laplacian": None}
+    series, parallel = (GraphBlock(**shape, order=3, head=4, parallel=p) for p in (False, True))
+    parallel.load_state_dict(series.state_dict())
+    x, time, memory = _draw(2, 7, 8), _draw(2, 6), series.attend_cross.memory(_draw(1, 3, 5))
+    mask = torch.ones(1, 3, dtype=torch.bool)
+    assert not torch.allclose(series(x, time, memory, mask), parallel(x, time, memory, mask))
+    added = []
+    for part in ("mix", "attend_self.out", "attend_cross.out"):
+        alone = GraphBlock(**shape, order=3, head=4, parallel=True)
+        alone.load_state_dict(series.state_dict())
+        for name in {"mix", "attend_self.out", "attend_cross.out"} - {part}:
+            torch.nn.init.zeros_(alone.get_submodule(name).weight)
+            torch.nn.init.zeros_(alone.get_submodule(name).bias)
+        added.append(alone(x, time, memory, mask) - x)
+    torch.testing.assert_close(parallel(x, time, memory, mask), x + sum(added))
+
+
 def test_noise_levels_are_told_apart() -> None:
     """Neighbouring steps of a ten-step schedule have embeddings that differ."""
     embedding = sinusoid(torch.linspace(-15, 10, 26), 32)
